@@ -1,0 +1,52 @@
+# Thin targets over the `lpu` command and pytest; `make` alone lists them.
+PYTHON ?= python3
+PRESET ?= small
+SEEDS ?= 0-9
+VENV := .venv
+READY := $(VENV)/.ready
+LPU := $(VENV)/bin/lpu
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint fuzz verilog bench synth docs lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## prepare .venv from requirements.lock (PYTHON=python3); afterwards everything works offline
+
+$(READY): requirements.lock pyproject.toml .ci/setup
+	@PYTHON="$(PYTHON)" .ci/setup
+	@touch $@
+
+run: $(READY) ## the demo: a digits classifier on the simulated core
+	@$(LPU) demo
+
+test: lint ## lint, then every test
+	@$(VENV)/bin/python -m pytest
+
+lint: $(READY) ## ruff, formatting, types
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --quiet --check .
+	@$(VENV)/bin/mypy --no-error-summary
+
+fuzz: $(READY) ## random programs, RTL against the golden machine (SEEDS=0-9 PRESET=small)
+	@$(LPU) fuzz --seeds $(SEEDS) --preset $(PRESET)
+
+verilog: $(READY) ## the core as Verilog, build/lpu_core_PRESET.v (PRESET=small)
+	@mkdir -p build
+	@$(LPU) verilog --preset $(PRESET) -o build/lpu_core_$(PRESET).v
+
+bench: $(READY) ## cycles of the anchor workloads, predicted and measured (PRESET=small)
+	@$(LPU) bench anchors --preset $(PRESET)
+
+synth: $(READY) ## area of the core (PRESET=small)
+	@$(LPU) bench synth --preset $(PRESET)
+
+docs: $(READY) ## regenerate docs/isa.md from hdl/isa.py
+	@$(LPU) isa --markdown -o docs/isa.md
+
+lock: $(READY) ## rewrite requirements.lock from the pins in pyproject.toml (needs a package index)
+	@.ci/lock
+
+clean: ## remove generated files (not .venv)
+	@rm -rf build metronome.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,126 @@
+"""Placement: live tensors do not share rows, dead ones do, co-read tensors are apart, and memory has an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from compiler.fuse import Pass, fuse
+from compiler.image import tensor_addresses
+from compiler.ir import CompileError, Graph, Tensor
+from compiler.place import Placement, place
+from hdl.config import LpuConfig, MemoryGroup, preset
+
+SMALL = preset("small")
+
+
+def chain_graph(layers: int, width: int, rows: int = 4) -> Graph:
+    """A stack of width x width layers, each with a bias and a scale of its own."""
+    graph = Graph()
+    x = graph.input("x", (rows, width))
+    for layer in range(layers):
+        w = graph.constant(f"w{layer}", np.ones((width, width), dtype=np.int64))
+        b = graph.constant(f"b{layer}", np.arange(width), "int32")
+        x = graph.requantise(graph.bias(graph.matmul(x, w), b), list(range(1, width + 1)), 9, name=f"y{layer}")
+    graph.output(x)
+    return graph
+
+
+def placed(config: LpuConfig, graph: Graph) -> tuple[list[Pass], Placement]:
+    passes = fuse(config, graph)
+    return passes, place(config, graph, passes)
+
+
+def cells(config: LpuConfig, placement: Placement, tensor: Tensor) -> set[tuple[str, int]]:
+    info = placement.info(tensor, 0, 0)
+    return {(info.unit, addr) for addr in tensor_addresses(config, info)}
+
+
+def live_together(passes: list[Pass], placement: Placement) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pairs that hold their values in the same pass, derived from the passes alone."""
+    for number, p in enumerate(passes):
+        later = {t for q in passes[number:] for t in (*q.reads, q.weights) if t is not None}
+        produced = {q.output for q in passes[: number + 1]}
+        always = {t for t, kind in placement.kinds.items() if kind in ("input", "const")}
+        waiting = {t for t in produced if t in later or placement.kinds[t] == "output"}
+        yield from combinations(always | waiting | {p.output}, 2)
+
+
+@pytest.mark.parametrize("name", ["nano", "small", "duo", "medium"])
+def test_live_tensors_share_no_row(name: str) -> None:
+    config = preset(name)
+    passes, placement = placed(config, chain_graph(3, 2 * config.lanes - 1))
+    pairs = list(live_together(passes, placement))
+    assert pairs
+    for a, b in pairs:
+        assert not cells(config, placement, a) & cells(config, placement, b), (a, b)
+
+
+def test_rows_of_dead_temporaries_are_used_again_only_when_rows_get_scarce() -> None:
+    for depth_rows, reuses in ((512, False), (32, True)):
+        config = SMALL.replace(name="rows", data_groups=(MemoryGroup(4, depth_rows),) * 3)
+        _, placement = placed(config, chain_graph(7, 16, rows=16))
+        occupied = [cells(config, placement, t) for t, kind in placement.kinds.items() if kind == "temp"]
+        assert len(occupied) == 6
+        assert (len(set.union(*occupied)) < sum(map(len, occupied))) is reuses
+
+
+def test_what_a_pass_reads_together_is_in_different_groups() -> None:
+    passes, placement = placed(SMALL, chain_graph(2, 32))
+    for p in passes:
+        units = [placement[t].unit.name for t in p.reads]
+        assert len(set(units)) == len(units) == 3
+
+
+def test_int8_tensors_continue_from_slice_to_slice() -> None:
+    graph = Graph()
+    x = graph.input("x", (600, 16))
+    graph.output(graph.relu(x))
+    _, placement = placed(SMALL, graph)
+    slices = {addr >> 9 for _, addr in cells(SMALL, placement, x)}
+    assert len(slices) == 2
+
+
+def test_groups_whose_depth_is_no_power_of_two_hold_int8_tensors_in_one_slice() -> None:
+    config = SMALL.replace(name="odd", data_groups=(MemoryGroup(4, 100),) * 3)
+    graph = Graph()
+    tensors = [graph.input(f"x{i}", (60, 16)) for i in range(3)]
+    graph.output(graph.add(graph.add(tensors[0], tensors[1]), tensors[2]))
+    _, placement = placed(config, graph)
+    for tensor in tensors:
+        addresses = [addr for _, addr in cells(config, placement, tensor)]
+        assert len({addr >> 7 for addr in addresses}) == 1
+        assert max(addr & 127 for addr in addresses) < 100
+
+
+def test_data_that_does_not_fit_is_listed_with_its_bytes() -> None:
+    graph = Graph()
+    x = graph.input("x", (3000, 16))
+    graph.output(graph.relu(x, name="y"))
+    with pytest.raises(CompileError) as error:
+        placed(SMALL, graph)
+    text = str(error.value)
+    assert "out of memory: 'x' int8 [3000, 16] does not fit the data groups of config 'small', 98304 bytes:" in text
+    assert any(line.split() == ["y", "output", "(3000,", "16)", "48000"] for line in text.splitlines())
+
+
+def test_weights_that_do_not_fit_are_listed_with_their_bytes() -> None:
+    graph = Graph()
+    x = graph.input("x", (1, 16))
+    graph.output(graph.matmul(x, graph.constant("w", np.zeros((16 * 1025, 16), dtype=np.int64))))
+    with pytest.raises(
+        CompileError, match=r"'w' int8 .* does not fit the weight groups of config 'small', 262144 bytes:"
+    ):
+        placed(SMALL, graph)
+
+
+def test_a_constant_cannot_be_weights_and_data() -> None:
+    graph = Graph()
+    w = graph.constant("w", np.ones((4, 4), dtype=np.int64))
+    x = graph.input("x", (4, 4))
+    graph.output(graph.matmul(graph.add(x, w), w))
+    with pytest.raises(CompileError, match=r"matmul0: 'w' int8 \[4, 4\]: is both weights and data"):
+        placed(SMALL, graph)

@@ -1,0 +1,472 @@
+"""Each rule of the verifier: a legal program passes, the smallest break of it fails with the text that tells why."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from compiler.image import MemoryBlock, TensorInfo
+from compiler.random_program import random_program
+from compiler.verify import InitialRows, VerifyError, verify
+from hdl.config import LpuConfig, preset
+from hdl.isa import Instruction, IntOp, Opcode, RequantOp, Source, east, west
+
+I = Instruction.of  # noqa: E741
+SMALL, DUO = preset("small"), preset("duo")
+Programs = dict[str, list[Instruction]]
+
+
+def program(*steps: int | Instruction) -> list[Instruction]:
+    """Instructions up to END; an integer waits so many cycles."""
+    return [I(Opcode.NOP, n=step) if isinstance(step, int) else step for step in steps] + [I(Opcode.END)]
+
+
+def rejects(
+    config: LpuConfig, programs: Mapping[str, Sequence[Instruction]], text: str, memory: Sequence[InitialRows]
+) -> None:
+    """The verifier's error is one line that contains ``text``."""
+    with pytest.raises(VerifyError, match=re.escape(text)) as caught:
+        verify(config, programs, memory)
+    assert "\n" not in str(caught.value)
+
+
+# small: mxm0 at 0, sxm0 1, w0 2, d0 d1 d2 3, vxm0 4. READ drives after 2 cycles, CHAIN after 6, ABC after 5.
+READ = I(Opcode.READ, addr=0, stream=east(0))
+CHAIN = I(Opcode.CHAIN, x=east(0), out=west(16))
+WRITE = I(Opcode.WRITE, addr=5, stream=west(16))
+D0: list[InitialRows] = [("d0", 0, 2)]
+
+
+def copy_program() -> Programs:
+    """d0 row 0 -> vxm0 in cycle 3 -> d1 row 5 in cycle 10."""
+    return {"d0.r": program(READ), "vxm0": program(3, CHAIN), "d1.w": program(10, WRITE)}
+
+
+LW = I(Opcode.LW, install=1)
+ABC = I(Opcode.ABC, stream=west(16), out=east(0), start=1, emit=1)
+WEIGHTS: list[InitialRows] = [("w0", slice_ << 10, 1) for slice_ in range(16)]
+
+
+def matmul_program() -> Programs:
+    """w0 row 0 -> LW in cycle 4, IW in 5; d0 row 0 -> ABC in 6; its sum -> d1 row 7 in cycle 14."""
+    return {
+        "w0.r": program(I(Opcode.READ, wide=1, addr=0)),
+        "mxm0.w": program(4, LW),
+        "d0.r": program(1, READ.replace(stream=west(16))),
+        "mxm0.a": program(6, ABC),
+        "d1.w": program(14, I(Opcode.WRITE, wide=1, addr=7, stream=east(0))),
+    }
+
+
+def gather_program() -> Programs:
+    """An index SG4 of d0 reaches w0 in cycle 3, whose row reaches d1 in cycle 6."""
+    return {
+        "d0.r": program(I(Opcode.READ, wide=1, addr=0, stream=west(20))),
+        "w0.r": program(3, I(Opcode.GATHER, addr=0, stream=east(1))),
+        "d1.w": program(6, I(Opcode.WRITE, addr=0, stream=east(1))),
+    }
+
+
+INDICES: list[InitialRows] = [("d0", slice_ << 9, 1) for slice_ in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("programs", "memory"),
+    [(copy_program(), D0), (matmul_program(), D0 + WEIGHTS), (gather_program(), INDICES), ({}, [])],
+    ids=["copy", "matmul", "gather", "empty"],
+)
+def test_legal_programs_pass(programs: Programs, memory: list[InitialRows]) -> None:
+    expansion = verify(SMALL, programs, memory)
+    unit_instructions = sum(not step.is_control for steps in programs.values() for step in steps)
+    assert sum(len(elements) for elements in expansion.elements.values()) == unit_instructions
+
+
+# ------------------------------------------------------------ one instruction
+
+D0_DRIVES = "stream = W3: d0 may drive E0..E15 or W16..W23"
+
+
+@pytest.mark.parametrize(
+    ("queue", "index", "step", "text"),
+    [
+        ("d0.r", 0, READ.replace(count=0), "d0.r pc 0 'READ addr=0 count=0 stream=E0': READ: count = 0: must be"),
+        ("d0.r", 0, READ.replace(amount=1), "d0.r pc 0 'READ addr=0 amount=1 stream=E0': READ on a mem.r queue: no"),
+        ("d0.r", 0, CHAIN, "d0.r pc 0 'CHAIN out=W16 x=E0': CHAIN: not an instruction of a mem.r queue"),
+        ("d0.r", 0, READ.replace(stream=west(3)), "cycle 0: d0.r pc 0 'READ addr=0 stream=W3': " + D0_DRIVES),
+        ("vxm0", 1, CHAIN.replace(x=west(16)), "cycle 3: vxm0 pc 1 'CHAIN out=W16 x=W16': x = W16: vxm0 may read E0.."),
+        ("vxm0", 1, CHAIN.replace(out=east(4)), "vxm0 pc 1 'CHAIN out=E4 x=E0': out = E4: vxm0 may drive W16..W23"),
+        ("vxm0", 1, CHAIN.replace(out=west(18), out_wide=1), "out = W18: an SG4 must start at a multiple of 4"),
+        ("vxm0", 1, CHAIN.replace(x=east(2), x_wide=1), "x = E2: an SG4 must start at a multiple of 4"),
+        ("vxm0", 1, CHAIN.replace(op0=13, src0=1), "op0 = 13: must be an operation of IntOp, 0..12"),
+        ("vxm0", 1, CHAIN.replace(op1=4, src1=1), "op1 = 4: must be an operation of RequantOp, 0..3"),
+        ("vxm0", 1, CHAIN.replace(src0=3), "src0 = 3: must be STREAM, IMM, SELF on a int ALU"),
+        ("vxm0", 1, CHAIN.replace(op1=RequantOp.MUL, src1=Source.SELF), "src1 = 2: must be STREAM, IMM on a requant"),
+    ],
+)  # fmt: skip
+def test_instruction_rules(queue: str, index: int, step: Instruction, text: str) -> None:
+    programs = copy_program()
+    programs[queue][index] = step
+    rejects(SMALL, programs, text, D0)
+
+
+def test_legal_alu_operations_pass() -> None:
+    for op in IntOp:
+        programs = copy_program()
+        programs["vxm0"][1] = CHAIN.replace(op0=op, src0=Source.SELF, op1=RequantOp.MUL, src1=Source.IMM)
+        verify(SMALL, programs, D0)
+
+
+def switch_program(step: Instruction) -> Programs:
+    """d0 row 0 on W16 (wide: W16..W19) reaches sxm0 in cycle 4."""
+    return {"d0.r": program(READ.replace(wide=step["wide"], stream=west(16))), "sxm0": program(4, step)}
+
+
+@pytest.mark.parametrize(
+    ("opcode", "legal", "illegal", "rule"),
+    [
+        (Opcode.ROTATE, (0, 15), (-1, 16), "must be in 0..15"),
+        (Opcode.DISTRIBUTE, (0, 15), (-1, 16), "must be in 0..15"),
+        (Opcode.SELECT, (0, 16), (-1, 17), "must be in 0..16"),
+        (Opcode.SHIFT, (-16, 16), (-33, 32), "must be in -32..31"),
+    ],
+)
+def test_amounts_name_lanes(opcode: Opcode, legal: tuple[int, ...], illegal: tuple[int, ...], rule: str) -> None:
+    step = I(opcode, x=west(16), y=west(16), out=east(0))
+    for amount in legal:
+        verify(SMALL, switch_program(_switch_step(step, amount)), D0)
+    for amount in illegal:
+        rejects(SMALL, switch_program(_switch_step(step, amount)), f"amount = {amount}: {rule}", D0)
+
+
+def _switch_step(step: Instruction, amount: int) -> Instruction:
+    fields = ("x", "y", "out") if step.op is Opcode.SELECT else ("x", "out")
+    return I(step.op, amount=amount, **{name: step[name] for name in fields})
+
+
+def test_maxlane_is_wide() -> None:
+    step = I(Opcode.MAXLANE, wide=1, x=west(16), out=east(0))
+    verify(SMALL, switch_program(step), INDICES)
+    rejects(SMALL, switch_program(step.replace(wide=0)), "wide = 0: MAXLANE must be wide", INDICES)
+
+
+def test_transpose_fits_the_weight_bus() -> None:
+    programs = {"w0.r": program(I(Opcode.READ, wide=1)), "sxm0": program(3, I(Opcode.TRANSPOSE))}
+    verify(SMALL, programs, WEIGHTS)
+    narrow = SMALL.replace(weight_streams=8, weight_groups=(SMALL.weight_groups[0].__class__(8, 1024),))
+    rejects(narrow, programs, "weight_streams = 8: must be the superlane's 16 lanes", WEIGHTS[:8])
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"spread": 1}, "spread = 1: must be wide"),
+        ({"lane": 16}, "lane = 16: must be in 0..15"),
+    ],
+)
+def test_index_lanes(change: dict[str, int], text: str) -> None:
+    programs = gather_program()
+    programs["w0.r"][1] = programs["w0.r"][1].replace(**change)
+    rejects(SMALL, programs, text, INDICES)
+
+
+def test_index_lane_is_in_the_superlane_of_nano() -> None:
+    step = I(Opcode.GATHER, lane=4, stream=east(0))
+    rejects(preset("nano"), {"w0.r": program(step)}, "lane = 4: must be in 0..3", [])
+
+
+def test_accumulator_rows_exist() -> None:
+    programs = matmul_program()
+    programs["mxm0.a"][1] = ABC.replace(row=3)
+    verify(SMALL, programs, D0 + WEIGHTS)
+    programs["mxm0.a"][1] = ABC.replace(row=3, walk=1, count=2)
+    rejects(SMALL, programs, "row = 3, last row 4: must be in 0..3", D0 + WEIGHTS)
+
+
+# ------------------------------------------------------------ sequencing
+
+
+def test_sequencing_errors_are_verify_errors() -> None:
+    rejects(SMALL, {"d0.r": [READ]}, "queue d0.r, pc 1: missing END", D0)
+    rejects(SMALL, {"d9.r": [READ]}, "unknown queue 'd9.r'", D0)
+
+
+# ------------------------------------------------------------ streams
+
+
+def test_an_operand_is_there_when_it_is_read() -> None:
+    programs = copy_program()
+    programs["d1.w"] = program(11, WRITE)
+    rejects(
+        SMALL,
+        programs,
+        "cycle 11: d1.w pc 1 'WRITE addr=5 stream=W16' reads W16 at position 3, where no value is; "
+        "nearest: vxm0 pc 1 'CHAIN out=W16 x=E0' passes in cycle 10",
+        D0,
+    )
+    del programs["vxm0"]
+    rejects(SMALL, programs, "where no value is; nothing upstream drives it", D0)
+
+
+def test_a_unit_does_not_see_what_its_own_position_drives() -> None:
+    programs = {"d0.r": program(READ), "d1.w": program(2, WRITE.replace(stream=east(0)))}
+    rejects(SMALL, programs, "cycle 2: d1.w pc 1", D0)
+
+
+def test_alu_operands_are_read_at_their_skew() -> None:
+    """ALU 2's y is read 4 cycles after issue."""
+    chain = CHAIN.replace(op2=IntOp.ADD, src2=Source.STREAM, y2=east(1))
+    late = {"d1.r": program(4, READ.replace(stream=east(1))), "vxm0": program(3, chain)}
+    programs = copy_program() | late
+    verify(SMALL, programs, [*D0, ("d1", 0, 1)])
+    programs["d1.r"] = program(READ.replace(stream=east(1)))
+    rejects(SMALL, programs, "cycle 7: vxm0 pc 1 ", [*D0, ("d1", 0, 1)])
+
+
+def test_last_only_drives_after_the_last_element_alone() -> None:
+    programs = copy_program()
+    programs["d0.r"] = program(READ.replace(count=3))
+    programs["vxm0"] = program(3, CHAIN.replace(count=3, last_only=1))
+    programs["d1.w"] = program(12, WRITE)
+    verify(SMALL, programs, D0)
+    programs["d1.w"] = program(10, WRITE)
+    rejects(SMALL, programs, "cycle 10: d1.w pc 1 'WRITE addr=5 stream=W16' reads W16 at position 3, where no", D0)
+
+
+def test_one_driver_per_stream_position_and_cycle() -> None:
+    programs = copy_program()
+    programs["d2.r"] = program(READ.replace(addr=1))
+    text = (
+        "cycle 2: d0.r pc 0 'READ addr=0 stream=E0' and d2.r pc 0 'READ addr=1 stream=E0' both drive E0 at position 3"
+    )
+    rejects(SMALL, programs, text, [*D0, ("d2", 0, 2)])
+    programs["d2.r"] = program(READ.replace(addr=1, stream=east(1)))
+    verify(SMALL, programs, [*D0, ("d2", 0, 2)])
+
+
+def test_a_passing_value_is_read_before_it_is_replaced() -> None:
+    """w0's value on E0 leaves position 2 in cycle 2 and passes d0, which drives E0 itself in cycle 3."""
+    programs: Programs = {
+        "w0.r": program(READ),
+        "d0.r": program(1, READ),
+        "vxm0": program(4, CHAIN),
+        "d1.w": program(11, WRITE),
+    }
+    text = (
+        "cycle 3: d0.r pc 1 'READ addr=0 stream=E0' drives E0 at position 3 over the value that "
+        "w0.r pc 0 'READ addr=0 stream=E0' drove in cycle 2 and nothing has read"
+    )
+    memory: list[InitialRows] = [*D0, ("w0", 0, 1)]
+    rejects(SMALL, programs, text, memory)
+    programs["d2.w"] = program(3, WRITE.replace(stream=east(0)))
+    verify(SMALL, programs, memory)
+
+
+def test_the_index_pair_is_an_operand() -> None:
+    programs = gather_program()
+    programs["d0.r"] = program(I(Opcode.READ, wide=1, stream=west(16)))
+    rejects(SMALL, programs, "cycle 3: w0.r pc 1 'GATHER addr=0 stream=E1' reads W22 at position 2", INDICES)
+
+
+# ------------------------------------------------------------ memory
+
+
+def test_rows_exist() -> None:
+    odd_depth = SMALL.replace(data_groups=(SMALL.data_groups[0].__class__(4, 300),) * 3)
+    programs = copy_program()
+    programs["d1.w"] = program(10, WRITE.replace(addr=299))
+    verify(odd_depth, programs, D0)
+    programs["d1.w"] = program(10, WRITE.replace(addr=300))
+    text = "cycle 10: d1.w pc 1 'WRITE addr=300 stream=W16': row 300 of d1: has 4 slices of 300"
+    rejects(odd_depth, programs, text, D0)
+    programs["d1.w"] = program(10, WRITE.replace(addr=4 << 9))
+    rejects(SMALL, programs, "slice 4 of d1: has 4 slices of 512 rows", D0)
+
+
+def test_a_row_is_read_only_after_its_first_write() -> None:
+    programs = copy_program()
+    text = "cycle 0: d0.r pc 0 'READ addr=0 stream=E0' reads slice 0 row 0 of d0, which is neither"
+    rejects(SMALL, programs, text, [])
+    programs["d1.r"] = program(11, READ.replace(addr=5))
+    verify(SMALL, programs, D0)
+    programs["d1.r"] = program(9, READ.replace(addr=5))
+    text = "reads slice 0 row 5 of d1, first written in cycle 10 by d1.w pc 1 'WRITE addr=5 stream=W16'"
+    rejects(SMALL, programs, f"cycle 9: d1.r pc 1 'READ addr=5 stream=E0' {text}", D0)
+
+
+def test_a_wide_read_needs_every_slice() -> None:
+    programs = {"d0.r": program(I(Opcode.READ, wide=1, stream=east(0)))}
+    verify(SMALL, programs, INDICES)
+    rejects(SMALL, programs, "reads slice 2 row 0 of d0", [INDICES[0], INDICES[1], INDICES[3]])
+
+
+def test_no_row_is_read_in_the_cycle_of_its_write() -> None:
+    programs = copy_program()
+    programs["d1.r"] = program(10, READ.replace(addr=5))
+    memory: list[InitialRows] = [*D0, MemoryBlock("d1", 0, np.zeros((8, 16), np.uint8))]
+    text = (
+        "cycle 10: d1.r pc 1 'READ addr=5 stream=E0' reads row 5 of d1 that d1.w pc 1 'WRITE addr=5 stream=W16' writes"
+    )
+    rejects(SMALL, programs, text, memory)
+    programs["d1.r"] = program(10, READ.replace(addr=6))
+    verify(SMALL, programs, memory)
+
+
+def test_a_gather_may_meet_any_write_of_its_slices() -> None:
+    programs = gather_program()
+    programs["d1.r"] = program(READ.replace(stream=west(16)))
+    programs["w0.w"] = program(3, WRITE.replace(addr=9))
+    memory: list[InitialRows] = [*INDICES, ("d1", 0, 1)]
+    rejects(SMALL, programs, "cycle 3: w0.r pc 1 'GATHER addr=0 stream=E1' may read a row of w0 that w0.w pc 1", memory)
+    programs["w0.w"] = program(3, WRITE.replace(addr=1 << 10))
+    verify(SMALL, programs, memory)
+
+
+def test_a_scatter_initialises_nothing() -> None:
+    programs: Programs = {
+        "d0.r": program(I(Opcode.READ, wide=1, addr=0, stream=west(20))),
+        "w0.w": program(3, I(Opcode.SCATTER, addr=0, stream=west(20))),
+        "w0.r": program(5, I(Opcode.READ, addr=0, stream=east(0))),
+    }
+    rejects(SMALL, programs, "cycle 5: w0.r pc 1 'READ addr=0 stream=E0' reads slice 0 row 0 of w0, which is", INDICES)
+    verify(SMALL, programs, [*INDICES, ("w0", 0, 1)])
+
+
+def test_memory_blocks_lie_within_their_unit() -> None:
+    text = "memory block of 3 rows from address 2046 of d2: has 4 slices of 512"
+    rejects(SMALL, copy_program(), text, [*D0, ("d2", 2046, 3)])
+    rejects(SMALL, copy_program(), "memory block of vxm0: must be a memory group", [*D0, ("vxm0", 0, 1)])
+
+
+# ------------------------------------------------------------ matrix
+
+
+def duo_weights(*steps: int | Instruction) -> tuple[Programs, list[InitialRows]]:
+    """duo needs 2 steps a tile: 8 rows of w0 pass mxm0 in cycles 4..11."""
+    memory: list[InitialRows] = [("w0", slice_ << 9, 8) for slice_ in range(16)]
+    read = I(Opcode.READ, wide=1, count=8, stride=1)
+    return {"w0.r": program(read), "mxm0.w": program(4, *steps)}, memory
+
+
+def lw(count: int, install: int = 0) -> Instruction:
+    return I(Opcode.LW, count=count, install=install)
+
+
+IW = I(Opcode.IW)
+
+
+@pytest.mark.parametrize("steps", [(lw(2), IW), (lw(4, 1),), (lw(1), lw(2), IW), (lw(2, 1), lw(2), IW), (lw(2), 3, IW)])
+def test_complete_tiles_install(steps: tuple[int | Instruction, ...]) -> None:
+    verify(DUO, *duo_weights(*steps))
+
+
+@pytest.mark.parametrize(
+    ("steps", "text"),
+    [
+        ((lw(3, 1),), "cycle 4: mxm0.w pc 1 'LW count=3 install=1': count = 3: must be a multiple of 2"),
+        ((lw(1), IW), "cycle 5: mxm0.w pc 2 'IW' installs 1 of 2 steps loaded since the last IW"),
+        ((lw(2), IW, IW), "cycle 7: mxm0.w pc 3 'IW' installs 0 of 2 steps"),
+        ((lw(2, 1), IW), "cycle 6: mxm0.w pc 2 'IW' meets the automatic IW of mxm0.w pc 1 'LW count=2 install=1'"),
+        ((lw(2, 1), 1, IW), "cycle 7: mxm0.w pc 3 'IW' installs 0 of 2 steps"),
+        ((lw(1), lw(1), IW), "cycle 6: mxm0.w pc 3 'IW' installs 1 of 2 steps"),
+    ],
+)
+def test_incomplete_tiles_do_not_install(steps: tuple[int | Instruction, ...], text: str) -> None:
+    programs, memory = duo_weights(*steps)
+    rejects(DUO, programs, text, memory)
+
+
+def test_every_element_of_lw_finds_the_weight_bus_full() -> None:
+    programs, memory = duo_weights(lw(2), 5, lw(2))
+    rejects(DUO, programs, "cycle 12: mxm0.w pc 3 'LW count=2 install=0' reads W0 at position 0, where no", memory)
+
+
+def test_abc_multiplies_only_after_an_install() -> None:
+    programs = matmul_program()
+    programs["d0.r"], programs["mxm0.a"] = program(READ.replace(stream=west(16))), program(5, ABC)
+    programs["d1.w"][0] = I(Opcode.NOP, n=13)
+    verify(SMALL, programs, D0 + WEIGHTS)
+    programs["mxm0.w"] = program(4, LW.replace(install=0), 1, IW)
+    text = "multiplies before the first IW of mxm0, in cycle 6 by mxm0.w pc 3 'IW'"
+    rejects(SMALL, programs, f"cycle 5: mxm0.a pc 1 '{ABC}' {text}", D0 + WEIGHTS)
+    del programs["mxm0.w"]
+    rejects(SMALL, programs, "multiplies with a tile of mxm0 that nothing installs", D0 + WEIGHTS)
+
+
+def test_accumulation_starts_with_a_start() -> None:
+    programs = matmul_program()
+    programs["mxm0.a"][1] = ABC.replace(start=0)
+    rejects(SMALL, programs, "accumulates into row 0, which no ABC has started", D0 + WEIGHTS)
+    programs["d0.r"] = program(1, READ.replace(stream=west(16), count=2))
+    programs["mxm0.a"] = program(6, ABC.replace(emit=0), ABC.replace(start=0))
+    programs["d1.w"][0] = I(Opcode.NOP, n=15)
+    verify(SMALL, programs, D0 + WEIGHTS)
+    programs["mxm0.a"] = program(6, ABC.replace(emit=0), ABC.replace(start=0, row=1))
+    rejects(SMALL, programs, "accumulates into row 1, which no ABC has started", D0 + WEIGHTS)
+
+
+# ------------------------------------------------------------ tensors
+
+
+def tensor(name: str, addr: int, first: int, last: int, kind: str = "temp", dtype: str = "int8") -> TensorInfo:
+    return TensorInfo(name, kind, dtype, (2, 16), "d0", addr, 2, first, last)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "text"),
+    [
+        (tensor("a", 0, 0, 5), tensor("b", 2, 0, 5), None),
+        (tensor("a", 0, 0, 5), tensor("b", 1, 6, 9), None),
+        (tensor("a", 0, 0, 5), tensor("b", 1, 5, 9), "cycle 5: tensors 'a' (cycles 0..5) and 'b' (cycles 5..9)"),
+        (tensor("a", 0, 3, 3), tensor("b", 0, 5, 9, kind="input"), "tensors 'a' (cycles 3..3) and 'b' (cycles 0..9)"),
+        (tensor("a", 0, 0, 1, kind="output"), tensor("b", 0, 5, 9), "tensors 'a' (cycles 0..15) and 'b' (cycles 5..9)"),
+        (tensor("a", 0, 0, 5, dtype="int32"), tensor("b", 513, 0, 5), "share address 513 of d0"),
+        (tensor("a", 2047, 0, 5), tensor("b", 0, 0, 5), "tensor 'a': 2 rows from address 2047"),
+    ],
+)  # fmt: skip
+def test_live_tensors_do_not_overlap(a: TensorInfo, b: TensorInfo, text: str | None) -> None:
+    idle = {"d0.r": program(14)}
+    if text is None:
+        verify(SMALL, idle, [], [a, b])
+    else:
+        with pytest.raises(VerifyError, match=re.escape(text)):
+            verify(SMALL, idle, [], [a, b])
+
+
+# ------------------------------------------------------------ the whole
+
+
+def test_the_lowest_cycle_is_reported_first() -> None:
+    programs = copy_program()
+    programs["d1.w"] = program(11, WRITE, WRITE.replace(stream=west(3)))
+    programs["d2.r"] = program(3, READ)
+    rejects(SMALL, programs, "cycle 3: d2.r pc 1 'READ addr=0 stream=E0' reads slice 0 row 0 of d2", D0)
+
+
+@pytest.mark.parametrize("queue", ["d0.r", "d1.w", "vxm0", "sxm0", "mxm0.a", "w0.r"])
+def test_a_dense_program_does_not_survive_a_late_queue(queue: str) -> None:
+    """One more idle cycle before the first unit instruction (earlier, a SYNC might absorb it)."""
+    programs, memory = random_program(SMALL, 3, 120)
+    steps = programs[queue]
+    first = next(pc for pc, step in enumerate(steps) if step.op is Opcode.LOOP or not step.is_control)
+    programs[queue] = (*steps[:first], I(Opcode.NOP, n=1), *steps[first:])
+    with pytest.raises(VerifyError):
+        verify(SMALL, programs, memory)
+
+
+def test_sixty_thousand_elements_take_seconds() -> None:
+    again = I(Opcode.REPEAT, n=4)
+    programs: Programs = {
+        "d0.r": program(READ.replace(count=4000), again),
+        "vxm0": program(3, CHAIN.replace(count=4000), again),
+        "d1.w": program(10, WRITE.replace(count=4000), again),
+        "w0.r": program(I(Opcode.READ, wide=1, count=1000), again),
+        "mxm0.w": program(4, LW.replace(count=1000), again),
+    }
+    begin = time.process_time()
+    expansion = verify(SMALL, programs, D0 + WEIGHTS)
+    assert sum(map(len, expansion.elements.values())) == 70_000
+    assert time.process_time() - begin < 10

@@ -1,0 +1,116 @@
+"""The pass pipeline: graph -> fuse -> place -> lower -> schedule -> emit -> verify -> program image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.bundle import Slot
+from compiler.emit import emit
+from compiler.fuse import Pass, fuse
+from compiler.image import DTYPES, MemoryBlock, ProgramImage, TensorInfo, pack_tensor, tensor_addresses
+from compiler.ir import CompileError, Graph, Tensor
+from compiler.lower import lower
+from compiler.place import Placement, place
+from compiler.report import Report, report
+from compiler.schedule import Schedule, schedule
+from compiler.verify import verify
+from hdl.config import LpuConfig
+from hdl.isa import Opcode
+
+
+@dataclass(frozen=True)
+class CompiledProgram:
+    """A verified image, and how close its schedule came to the lower bound."""
+
+    image: ProgramImage
+    report: Report
+
+
+def compile_graph(config: LpuConfig, graph: Graph) -> CompiledProgram:
+    """Compile and verify.
+
+    Raises CompileError for what the core cannot do or hold, VerifyError if a pass has produced an illegal program.
+    """
+    if not graph.ops or not graph.outputs:
+        found = f"{len(graph.ops)} operators, {len(graph.outputs)} outputs"
+        raise CompileError(f"graph '{graph.name}': {found}: must have at least one of each")
+    passes = fuse(config, graph)
+    placement = place(config, graph, passes)
+    plan = schedule(config, lower(config, passes, placement))
+    programs, expansion, lead = emit(config, plan.issues)
+    tensors = _tensors(passes, placement, plan, lead)
+    memory = _memory(config, placement, tensors)
+    verify(config, programs, [*memory, *_input_rows(config, tensors)], tensors)
+    image = ProgramImage(config, programs, memory, tensors, expansion.cycles)
+    return CompiledProgram(image, report(config, plan, programs, expansion.cycles))
+
+
+# ----------------------------------------------------------------------- tensors
+
+
+def _tensors(passes: Sequence[Pass], placement: Placement, plan: Schedule, lead: int) -> tuple[TensorInfo, ...]:
+    lives = _lives(passes, placement, plan)
+    unread = (-lead, -lead)
+    return tuple(
+        placement.info(tensor, *(cycle + lead for cycle in lives.get(tensor, unread))) for tensor in placement.kinds
+    )
+
+
+def _lives(passes: Sequence[Pass], placement: Placement, plan: Schedule) -> Mapping[Tensor, tuple[int, int]]:
+    """First and last cycle in which a READ or WRITE touches each tensor."""
+    by_name = {p.name: p for p in passes}
+    lives: dict[Tensor, tuple[int, int]] = {}
+    for bundle, start in plan.placed:
+        for slot in bundle.slots:
+            tensor = _touched(by_name[bundle.group], slot, placement)
+            if tensor is not None:
+                first, last = lives.get(tensor, (start + slot.cycle, 0))
+                lives[tensor] = min(first, start + slot.cycle), max(last, start + slot.end - 1)
+    return lives
+
+
+def _touched(p: Pass, slot: Slot, placement: Placement) -> Tensor | None:
+    """The tensor of pass ``p`` that an instruction reads or writes; one instruction stays within one tensor."""
+    weights = () if p.weights is None else (p.weights,)
+    tensors = {Opcode.READ: (*p.reads, *weights), Opcode.WRITE: (p.output,)}.get(slot.instruction.op, ())
+    for tensor in tensors:
+        at = placement[tensor]
+        if at.unit == slot.queue.unit and at.addr <= slot.instruction["addr"] < at.addr + at.rows:
+            if slot.instruction["wide"] == at.wide_access:
+                return tensor
+    return None
+
+
+# ------------------------------------------------------------------------ memory
+
+
+def _memory(config: LpuConfig, placement: Placement, tensors: Sequence[TensorInfo]) -> tuple[MemoryBlock, ...]:
+    """The constants, as blocks of consecutive addresses."""
+    values = {tensor.name: tensor.value for tensor in placement.kinds if tensor.value is not None}
+    rows: dict[tuple[str, int], np.ndarray] = {}
+    for info in tensors:
+        if info.kind == "const":
+            packed = pack_tensor(config, info, values[info.name].astype(DTYPES[info.dtype]))
+            rows.update({(unit, addr): row for unit, addr, row in packed})
+    return tuple(_blocks(rows))
+
+
+def _blocks(rows: Mapping[tuple[str, int], np.ndarray]) -> Iterator[MemoryBlock]:
+    block: list[tuple[str, int]] = []
+    for place_ in sorted(rows):
+        if block and place_ != (block[-1][0], block[-1][1] + 1):
+            yield MemoryBlock(*block[0], np.stack([rows[key] for key in block]))
+            block = []
+        block.append(place_)
+    if block:
+        yield MemoryBlock(*block[0], np.stack([rows[key] for key in block]))
+
+
+def _input_rows(config: LpuConfig, tensors: Sequence[TensorInfo]) -> Iterator[tuple[str, int, int]]:
+    """Rows that the host writes before a run."""
+    for info in tensors:
+        if info.kind == "input":
+            yield from ((info.unit, addr, 1) for addr in tensor_addresses(config, info))

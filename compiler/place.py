@@ -1,0 +1,246 @@
+"""Tensors -> SRAM rows: first fit over the rows of each memory group; rows of dead temporaries once it is full.
+
+Weights go to weight groups, everything else to data groups. Tensors that one pass reads in the same cycles go to
+different data groups where there are several, so that their read queues do not collide. Layouts are those of
+``compiler/image.py``; a tensor's rows are consecutive addresses.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.fuse import Pass, Source
+from compiler.image import TensorInfo, tensor_rows
+from compiler.ir import CompileError, DType, Graph, Tensor
+from hdl.config import Direction, LpuConfig, MemoryGroup, Unit, UnitKind
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """``rows`` consecutive addresses from ``addr`` of ``unit``; ``tiles`` SRAM rows per row of the tensor.
+
+    ``wide`` (int32): each address is a row of all 4 slices.
+    """
+
+    unit: Unit
+    addr: int
+    rows: int
+    tiles: int
+    wide: bool
+
+    @property
+    def wide_access(self) -> bool:
+        """Whether READ and WRITE access all slices at once."""
+        return self.wide or self.unit.kind is UnitKind.WEIGHT_MEMORY
+
+    def row_addr(self, m: int, tile: int) -> int:
+        """Address of channels [tile*L, (tile+1)*L) of row m."""
+        return self.addr + m * self.tiles + tile
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A tensor to place: live from pass ``first`` to pass ``last`` (both inclusive)."""
+
+    tensor: Tensor
+    kind: str
+    unit_kind: UnitKind
+    first: int
+    last: int
+
+    @property
+    def wide(self) -> bool:
+        return self.tensor.dtype is DType.INT32
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where each tensor lives, and the kind (input, output, const, temp) it has in the image."""
+
+    allocations: Mapping[Tensor, Allocation]
+    kinds: Mapping[Tensor, str]
+
+    def __getitem__(self, tensor: Tensor) -> Allocation:
+        return self.allocations[tensor]
+
+    def info(self, tensor: Tensor, live_from: int, live_until: int) -> TensorInfo:
+        at = self.allocations[tensor]
+        return TensorInfo(
+            tensor.name,
+            self.kinds[tensor],
+            tensor.dtype.value,
+            tensor.shape,
+            at.unit.name,
+            at.addr,
+            at.rows,
+            live_from,
+            live_until,
+        )
+
+
+def place(config: LpuConfig, graph: Graph, passes: Sequence[Pass]) -> Placement:
+    """First-fit placement, longest-lived tensors first, larger before smaller.
+
+    Raises CompileError with a table of all tensors and their bytes when one does not fit, or is both weights and data.
+    """
+    requests = _requests(graph, passes)
+    placer = _Placer(config, passes, requests)
+    for request in sorted(requests, key=lambda r: (r.first - r.last, -placer.rows(r), r.first)):
+        placer.place(request)
+    return Placement(placer.allocations, {request.tensor: request.kind for request in requests})
+
+
+# ---------------------------------------------------------------------- liveness
+
+
+def _requests(graph: Graph, passes: Sequence[Pass]) -> list[_Request]:
+    """Inputs and constants live throughout, outputs to the end, temporaries from first write to last read."""
+    end = len(passes)
+    requests = [_Request(tensor, "input", UnitKind.DATA_MEMORY, -1, end) for tensor in graph.inputs]
+    requests += [_Request(tensor, "const", kind, -1, end) for tensor, kind in _constants(passes).items()]
+    for number, p in enumerate(passes):
+        if p.output in graph.outputs:
+            requests.append(_Request(p.output, "output", UnitKind.DATA_MEMORY, number, end))
+        else:
+            last = max((later for later in range(number, end) if p.output in passes[later].reads), default=number)
+            requests.append(_Request(p.output, "temp", UnitKind.DATA_MEMORY, number, last))
+    return requests
+
+
+def _constants(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
+    kinds: dict[Tensor, UnitKind] = {}
+    for p in passes:
+        uses = [(tensor, UnitKind.DATA_MEMORY) for tensor in p.reads if tensor.is_const]
+        uses += [(p.weights, UnitKind.WEIGHT_MEMORY)] if p.weights is not None else []
+        for tensor, kind in uses:
+            if kinds.setdefault(tensor, kind) is not kind:
+                raise CompileError(f"{p.name}: {tensor}: is both weights and data; make two constants of it")
+    return kinds
+
+
+# --------------------------------------------------------------------- first fit
+
+
+class _Placer:
+    def __init__(self, config: LpuConfig, passes: Sequence[Pass], requests: Sequence[_Request]) -> None:
+        self.config = config
+        self.requests = requests
+        self.allocations: dict[Tensor, Allocation] = {}
+        self._together = _read_together(passes)
+        self._lifetimes: list[tuple[_Request, Allocation]] = []
+
+    def rows(self, request: _Request) -> int:
+        unit = self._units(request.unit_kind)[0]
+        return tensor_rows(self.config, unit, request.tensor.dtype.value, request.tensor.shape)
+
+    def place(self, request: _Request) -> None:
+        rows, tiles = self.rows(request), -(-request.tensor.shape[1] // self.config.lanes)
+        for unit in sorted(self._units(request.unit_kind), key=lambda unit: self._collisions(request, unit)):
+            for reuse in (False, True):
+                addr = self._first_fit(unit, request, rows, reuse)
+                if addr is not None:
+                    at = Allocation(unit, addr, rows, tiles, request.wide)
+                    self.allocations[request.tensor] = at
+                    self._lifetimes.append((request, at))
+                    return
+        raise CompileError(self._out_of_memory(request))
+
+    def _units(self, kind: UnitKind) -> list[Unit]:
+        """Memory units of a kind in the west hemisphere, where the compiler works."""
+        return [unit for unit in self.config.units_of(kind) if unit.outward is Direction.WEST]
+
+    def _collisions(self, request: _Request, unit: Unit) -> int:
+        """Reads of tensors already in ``unit`` that fall into the same cycles as reads of this one."""
+        together = self._together.get(request.tensor, Counter())
+        return sum(n for other, n in together.items() if other in self.allocations and self[other].unit is unit)
+
+    def __getitem__(self, tensor: Tensor) -> Allocation:
+        return self.allocations[tensor]
+
+    def _first_fit(self, unit: Unit, request: _Request, rows: int, reuse: bool) -> int | None:
+        """The first address with enough free rows; with ``reuse``, rows of tensors dead by then count as free."""
+        assert unit.memory is not None
+        used = self._used(unit, unit.memory, request, reuse)
+        flat = not request.wide and unit.kind is UnitKind.DATA_MEMORY
+        if not flat:
+            return _first_run(np.any(used, axis=0), rows)
+        row_bits = self.config.row_bits(unit.memory)
+        if unit.memory.depth_rows == 1 << row_bits:
+            return _first_run(used.reshape(-1), rows)
+        starts = ((slice_, _first_run(used[slice_], rows)) for slice_ in range(unit.memory.slices))
+        return next(((slice_ << row_bits) + row for slice_, row in starts if row is not None), None)
+
+    def _used(self, unit: Unit, memory: MemoryGroup, request: _Request, reuse: bool) -> NDArray[np.bool_]:
+        """bool [slices, depth_rows]: rows of all tensors, or (``reuse``) of those alive together with ``request``."""
+        used = np.zeros((memory.slices, memory.depth_rows), dtype=np.bool_)
+        row_bits = self.config.row_bits(memory)
+        for other, at in self._lifetimes:
+            together = other.first <= request.last and request.first <= other.last
+            if at.unit is unit and (together or not reuse):
+                for slices, row, count in _spans(at, row_bits):
+                    used[slices, row : row + count] = True
+        return used
+
+    def _out_of_memory(self, request: _Request) -> str:
+        lanes = self.config.lanes
+        slices = {UnitKind.WEIGHT_MEMORY: self.config.weight_streams, UnitKind.DATA_MEMORY: 4}
+        lines = [f"{'tensor':<24} {'kind':<7} {'shape':>14} {'bytes':>10}"]
+        for r in self.requests:
+            if r.unit_kind is request.unit_kind:
+                flat = r.unit_kind is UnitKind.DATA_MEMORY and not r.wide
+                size = self.rows(r) * lanes * (1 if flat else slices[r.unit_kind])
+                lines.append(f"{r.tensor.name:<24} {r.kind:<7} {r.tensor.shape!s:>14} {size:>10}")
+        groups = [unit.memory for unit in self._units(request.unit_kind) if unit.memory is not None]
+        total = sum(group.slices * group.depth_rows for group in groups) * lanes
+        word = "weight" if request.unit_kind is UnitKind.WEIGHT_MEMORY else "data"
+        head = f"out of memory: {request.tensor} does not fit the {word} groups of config '{self.config.name}'"
+        return f"{head}, {total} bytes:\n" + "\n".join(lines)
+
+
+def _read_together(passes: Sequence[Pass]) -> dict[Tensor, Counter[Tensor]]:
+    """For each tensor, how often a pass reads each other one in the same cycles; MATMUL reads x all the time."""
+    together: dict[Tensor, Counter[Tensor]] = {}
+    for p in passes:
+        weight = 4 if p.source is Source.MATMUL else 2
+        for a in p.reads:
+            for b in p.reads:
+                if a is not b:
+                    together.setdefault(a, Counter())[b] += weight if p.x in (a, b) else 1
+    return together
+
+
+def _spans(at: Allocation, row_bits: int) -> Iterator[tuple[slice, int, int]]:
+    """(slices, first row, rows) of an allocation, one piece per slice it touches."""
+    if at.wide or at.unit.kind is UnitKind.WEIGHT_MEMORY:
+        yield slice(None), at.addr, at.rows
+        return
+    addr, end = at.addr, at.addr + at.rows
+    while addr < end:
+        slice_, row = addr >> row_bits, addr & ((1 << row_bits) - 1)
+        count = min(end - addr, (1 << row_bits) - row)
+        yield slice(slice_, slice_ + 1), row, count
+        addr += count
+
+
+def overlap(config: LpuConfig, a: Allocation, b: Allocation) -> bool:
+    """Whether two allocations share a row."""
+    if a.unit != b.unit or a.unit.memory is None:
+        return False
+    row_bits, used = config.row_bits(a.unit.memory), np.zeros((a.unit.memory.slices, a.unit.memory.depth_rows), np.int8)
+    for at in (a, b):
+        for slices, row, count in _spans(at, row_bits):
+            used[slices, row : row + count] += 1
+    return bool((used > 1).any())
+
+
+def _first_run(used: NDArray[np.bool_], rows: int) -> int | None:
+    """Start of the first run of ``rows`` free entries."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([True], used, [True])).astype(np.int8)))
+    starts, ends = edges[::2], edges[1::2]
+    fitting = starts[ends - starts >= rows]
+    return int(fitting[0]) if fitting.size else None

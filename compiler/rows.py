@@ -1,0 +1,36 @@
+"""Which SRAM rows a READ or WRITE touches, and when: what data dependencies are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.bundle import Slot
+from hdl.config import LpuConfig, Unit
+
+Ints = NDArray[np.int64]
+
+
+def unit_table(unit: Unit) -> Ints:
+    """One number per SRAM row of a memory unit, [slices, depth_rows], all -1."""
+    assert unit.memory is not None
+    return np.full((unit.memory.slices, unit.memory.depth_rows), -1, dtype=np.int64)
+
+
+class SramRows:
+    """Rows of the elements of memory instructions of one core."""
+
+    def __init__(self, config: LpuConfig) -> None:
+        self._addresses = 1 << config.addr_bits
+        self._row_bits = {unit: config.row_bits(unit.memory) for unit in config.units if unit.memory is not None}
+
+    def of(self, slot: Slot) -> tuple[tuple[Ints, Ints], Ints]:
+        """Indices (slice, row) into a unit's table, shaped [slices accessed, count], and cycles [1, count]."""
+        unit, instruction = slot.queue.unit, slot.instruction
+        assert unit.memory is not None
+        row_bits = self._row_bits[unit]
+        element = np.arange(instruction["count"], dtype=np.int64)
+        addr = (instruction["addr"] + element * instruction["stride"]) % self._addresses
+        rows = (addr & ((1 << row_bits) - 1))[None, :]
+        slices = np.arange(unit.memory.slices)[:, None] if instruction["wide"] else (addr >> row_bits)[None, :]
+        return (slices, rows), (slot.cycle + element * (instruction["gap"] + 1))[None, :]

@@ -1,0 +1,1 @@
+"""The golden model: what the core computes, cycle by cycle, in numpy and without any RTL."""

@@ -1,0 +1,397 @@
+"""The one description of a core: :class:`LpuConfig`, its presets, and the floorplan derived from it.
+
+RTL, compiler, golden model, tests and documentation all read this file; nothing else states a width,
+a position or a depth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+
+STREAMS_PER_GROUP = 4
+"""int32 and fp32 vectors ride on an aligned group of four byte streams (SG4)."""
+
+SUPERLANE_LANES = 16
+"""Lanes of a full superlane; a core with fewer lanes is one superlane."""
+
+
+class ConfigError(ValueError):
+    """A configuration value breaks a rule; the message names preset, field, value and rule."""
+
+
+class Direction(enum.IntEnum):
+    """Flow of a stream; also the least significant bit of an encoded stream number."""
+
+    EAST = 0
+    WEST = 1
+
+    @property
+    def opposite(self) -> Direction:
+        return Direction(1 - self)
+
+
+class AluKind(enum.StrEnum):
+    """What one ALU of the vector chain can do; see ``hdl/isa.py`` for its operations."""
+
+    INT = "int"
+    REQUANT = "requant"
+
+
+class UnitKind(enum.StrEnum):
+    """Functional slices of the floorplan."""
+
+    MATRIX = "mxm"
+    SWITCH = "sxm"
+    WEIGHT_MEMORY = "w"
+    DATA_MEMORY = "d"
+    VECTOR = "vxm"
+
+
+@dataclass(frozen=True)
+class MemoryGroup:
+    """SRAM slices that share one read queue and one write queue.
+
+    ``slices`` slices of ``depth_rows`` rows; a row is one byte per lane.
+    """
+
+    slices: int
+    depth_rows: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One functional slice (or slice group) of the floorplan.
+
+    ``outward`` is the direction from the vector unit towards the matrix unit of the unit's hemisphere.
+    """
+
+    kind: UnitKind
+    index: int
+    position: int
+    outward: Direction
+    memory: MemoryGroup | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind.value}{self.index}"
+
+
+@dataclass(frozen=True)
+class LpuConfig:
+    """Parameters of one core. Frozen; every rule is checked when it is built.
+
+    Geometry
+        ``lanes`` L: vector length and side of the matrix array (L x L int8 MACs a plane); 4, 8, or a multiple of 16.
+        ``streams_east``, ``streams_west``: byte streams per lane and direction, multiples of 4.
+        ``weight_streams``: weight rows that reach the matrix unit per cycle, on the *weight bus*: the outward streams
+        0 .. weight_streams-1. The remaining outward streams, and all inward ones, are *data streams*.
+        ``hemispheres``: 1 (west only) or 2. ``mxm_planes``: matrix planes per hemisphere.
+    Memory (per hemisphere)
+        ``weight_groups``: each of ``weight_streams`` slices, each at a position of its own.
+        ``data_groups``: each of 4 slices, so one row of all of them is an int32 vector.
+        ``data_groups_per_position``: how many data groups share one stream position (fewer hops, wider multiplexers).
+    Units
+        ``acc_rows``: int32 accumulator rows per matrix plane. ``alus``: the vector chain, first to last.
+        ``mult_bits``: width of the requantisation multiplier. ``imm_bits``: vector immediate, sign-extended to 32.
+    Control
+        ``program_rows``: instructions per queue. ``count_bits``, ``gap_bits``: widths of those instruction fields.
+        ``loop_levels``: nesting depth of LOOP.
+    Build
+        ``assertions``: in-design checks raising error flags. ``trace``: the retire bundle on the top's ports.
+    """
+
+    name: str
+    lanes: int
+    streams_east: int
+    streams_west: int
+    weight_streams: int
+    weight_groups: tuple[MemoryGroup, ...]
+    data_groups: tuple[MemoryGroup, ...]
+    data_groups_per_position: int = 1
+    hemispheres: int = 1
+    mxm_planes: int = 1
+    acc_rows: int = 1
+    alus: tuple[AluKind, ...] = (AluKind.INT, AluKind.REQUANT, AluKind.INT)
+    mult_bits: int = 16
+    imm_bits: int = 32
+    program_rows: int = 512
+    count_bits: int = 12
+    gap_bits: int = 8
+    loop_levels: int = 2
+    assertions: bool = True
+    trace: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_geometry()
+        self._check_memory()
+        self._check_units()
+
+    # ------------------------------------------------------------------ rules
+
+    def _require(self, holds: bool, field: str, rule: str) -> None:
+        if not holds:
+            raise ConfigError(f"config '{self.name}': {field} = {getattr(self, field)!r}: must be {rule}")
+
+    def _require_range(self, field: str, low: int, high: int) -> None:
+        value = getattr(self, field)
+        is_int = isinstance(value, int) and not isinstance(value, bool)
+        self._require(is_int and low <= value <= high, field, f"an integer in {low}..{high}")
+
+    def _check_geometry(self) -> None:
+        self._require_range("lanes", 4, 1024)
+        self._require(
+            self.lanes in (4, 8) or self.lanes % SUPERLANE_LANES == 0, "lanes", "4, 8, or a multiple of 16"
+        )
+        for field in ("streams_east", "streams_west"):
+            self._require_range(field, STREAMS_PER_GROUP, 64)
+            self._require(getattr(self, field) % STREAMS_PER_GROUP == 0, field, "a multiple of 4 (streams form SG4s)")
+        self._require_range("weight_streams", 4, self.superlane_lanes)
+        self._require(
+            self.superlane_lanes % self.weight_streams == 0, "weight_streams", "a divisor of the superlane's lanes"
+        )
+        self._require_range("hemispheres", 1, 2)
+        for direction in Direction:
+            if direction is Direction.WEST or self.hemispheres == 2:
+                field = "streams_west" if direction is Direction.WEST else "streams_east"
+                floor = self.weight_streams + STREAMS_PER_GROUP
+                self._require(
+                    getattr(self, field) >= floor, field, f"at least weight_streams + 4 = {floor} on an outward side"
+                )
+
+    def _check_memory(self) -> None:
+        for field, slices in (("weight_groups", self.weight_streams), ("data_groups", STREAMS_PER_GROUP)):
+            groups = getattr(self, field)
+            self._require(isinstance(groups, tuple) and 1 <= len(groups) <= 64, field, "a tuple of 1..64 MemoryGroup")
+            self._require(all(isinstance(g, MemoryGroup) for g in groups), field, "a tuple of 1..64 MemoryGroup")
+            self._require(all(g.slices == slices for g in groups), field, f"groups of {slices} slices each")
+            in_range = all(isinstance(g.depth_rows, int) and 16 <= g.depth_rows <= 1 << 20 for g in groups)
+            self._require(in_range, field, "groups with depth_rows in 16..1048576")
+        self._require_range("data_groups_per_position", 1, len(self.data_groups))
+
+    def _check_units(self) -> None:
+        self._require_range("mxm_planes", 1, 4)
+        self._require_range("acc_rows", 1, 1024)
+        self._require(self.acc_rows & (self.acc_rows - 1) == 0, "acc_rows", "a power of two")
+        known = isinstance(self.alus, tuple) and all(isinstance(kind, AluKind) for kind in self.alus)
+        self._require(known and 1 <= len(self.alus) <= 8, "alus", "a tuple of 1..8 AluKind")
+        self._require_range("mult_bits", 4, 16)
+        self._require_range("imm_bits", 8, 32)
+        self._require_range("program_rows", 16, 65536)
+        self._require(self.program_rows & (self.program_rows - 1) == 0, "program_rows", "a power of two")
+        self._require_range("count_bits", 4, 16)
+        self._require_range("gap_bits", 2, 16)
+        self._require_range("loop_levels", 1, 4)
+        for field in ("assertions", "trace"):
+            self._require(isinstance(getattr(self, field), bool), field, "True or False")
+
+    # --------------------------------------------------------- derived widths
+
+    @property
+    def superlane_lanes(self) -> int:
+        """S: lanes of one superlane, and side of one supercell."""
+        return min(self.lanes, SUPERLANE_LANES)
+
+    @property
+    def superlanes(self) -> int:
+        """R: superlanes; superlane r works r cycles after superlane 0."""
+        return self.lanes // self.superlane_lanes
+
+    @property
+    def tile_load_cycles(self) -> int:
+        """Cycles to load one L x L weight tile: L / weight_streams."""
+        return self.lanes // self.weight_streams
+
+    @property
+    def macs(self) -> int:
+        """int8 multiply-accumulates per cycle of the whole core."""
+        return self.lanes * self.lanes * self.mxm_planes * self.hemispheres
+
+    @property
+    def acc_addr_bits(self) -> int:
+        return max(1, (self.acc_rows - 1).bit_length())
+
+    @property
+    def addr_bits(self) -> int:
+        """Width of an SRAM address {slice, row}; one width for all groups."""
+        return max(self.row_bits(g) + (g.slices - 1).bit_length() for g in self.weight_groups + self.data_groups)
+
+    @staticmethod
+    def row_bits(group: MemoryGroup) -> int:
+        """Bits of the row part of an address; the slice number stands above them."""
+        return (group.depth_rows - 1).bit_length()
+
+    @property
+    def sram_bytes(self) -> int:
+        per_hemisphere = sum(g.slices * g.depth_rows for g in self.weight_groups + self.data_groups)
+        return per_hemisphere * self.lanes * self.hemispheres
+
+    def streams(self, direction: Direction) -> int:
+        return self.streams_east if direction is Direction.EAST else self.streams_west
+
+    @property
+    def fingerprint(self) -> int:
+        """CRC-32 of every field that a program image depends on; an image runs only where it matches."""
+        fields = dataclasses.asdict(self)
+        for build_only in ("assertions", "trace"):
+            del fields[build_only]
+        return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
+
+    def replace(self, **changes: object) -> LpuConfig:
+        """A changed copy, checked like any other. Raises ConfigError for an unknown field."""
+        known = {field.name for field in dataclasses.fields(self)}
+        for field in changes:
+            if field not in known:
+                raise ConfigError(f"config '{self.name}': unknown field '{field}'; known: {', '.join(sorted(known))}")
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    # -------------------------------------------------------------- floorplan
+
+    def _hemisphere_columns(self) -> list[list[tuple[UnitKind, MemoryGroup | None]]]:
+        """Units by position, from the matrix unit at the edge towards the vector unit."""
+        columns: list[list[tuple[UnitKind, MemoryGroup | None]]] = [
+            [(UnitKind.MATRIX, None)] * self.mxm_planes,
+            [(UnitKind.SWITCH, None)],
+        ]
+        columns += [[(UnitKind.WEIGHT_MEMORY, group)] for group in self.weight_groups]
+        step = self.data_groups_per_position
+        for first in range(0, len(self.data_groups), step):
+            columns.append([(UnitKind.DATA_MEMORY, group) for group in self.data_groups[first : first + step]])
+        return columns
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """All units, west hemisphere first; positions count from the west edge.
+
+        West hemisphere: MXM at 0, SXM, weight groups, data groups; then VXM; the east hemisphere mirrors the west.
+        """
+        columns = self._hemisphere_columns()
+        center = len(columns)
+        count: dict[UnitKind, int] = dict.fromkeys(UnitKind, 0)
+        units = []
+        for hemisphere in range(self.hemispheres):
+            outward = Direction.WEST if hemisphere == 0 else Direction.EAST
+            for offset, column in enumerate(columns):
+                for kind, memory in column:
+                    position = offset if hemisphere == 0 else 2 * center - offset
+                    units.append(Unit(kind, count[kind], position, outward, memory))
+                    count[kind] += 1
+        units.append(Unit(UnitKind.VECTOR, 0, center, Direction.WEST))
+        return tuple(units)
+
+    @property
+    def positions(self) -> int:
+        """Number of stream positions, west edge to east edge."""
+        return 1 + max(unit.position for unit in self.units)
+
+    def units_of(self, kind: UnitKind) -> tuple[Unit, ...]:
+        return tuple(unit for unit in self.units if unit.kind is kind)
+
+    def unit(self, name: str) -> Unit:
+        """The unit of that name, e.g. ``d0``. Raises ConfigError when the floorplan has none."""
+        for unit in self.units:
+            if unit.name == name:
+                return unit
+        raise ConfigError(f"config '{self.name}': no unit '{name}'; units: {', '.join(u.name for u in self.units)}")
+
+    def data_streams(self, unit: Unit, direction: Direction) -> range:
+        """Data streams that ``unit`` may read or drive in ``direction``: all but its hemisphere's weight bus.
+
+        The vector unit reads inward and drives outward: from its seat both directions are outward.
+        """
+        outward = direction is unit.outward or (unit.kind is UnitKind.VECTOR and self.hemispheres == 2)
+        return range(self.weight_streams if outward else 0, self.streams(direction))
+
+    def index_streams(self, unit: Unit) -> tuple[int, int]:
+        """The pair of outward data streams, low byte first, on which GATHER and SCATTER of ``unit`` find their indices.
+
+        Fixed, the last two: choosing them per instruction would cost a multiplexer of all streams at every memory port.
+        """
+        last = self.streams(unit.outward) - 1
+        return last - 1, last
+
+
+def _preset(name: str, **fields: object) -> LpuConfig:
+    return LpuConfig(name=name, **fields)  # type: ignore[arg-type]
+
+
+PRESETS: dict[str, LpuConfig] = {
+    config.name: config
+    for config in (
+        _preset(
+            "nano",
+            lanes=4,
+            streams_east=8,
+            streams_west=8,
+            weight_streams=4,
+            weight_groups=(MemoryGroup(4, 256),),
+            data_groups=(MemoryGroup(4, 128), MemoryGroup(4, 128)),
+            data_groups_per_position=2,
+            mult_bits=8,
+            imm_bits=16,
+            program_rows=64,
+            count_bits=8,
+            gap_bits=6,
+            loop_levels=1,
+        ),
+        _preset(
+            "small",
+            lanes=16,
+            streams_east=16,
+            streams_west=24,
+            weight_streams=16,
+            weight_groups=(MemoryGroup(16, 1024),),
+            data_groups=(MemoryGroup(4, 512),) * 3,
+            data_groups_per_position=3,
+            acc_rows=4,
+            gap_bits=7,
+        ),
+        _preset(
+            "duo",
+            lanes=32,
+            streams_east=16,
+            streams_west=24,
+            weight_streams=16,
+            weight_groups=(MemoryGroup(16, 512),),
+            data_groups=(MemoryGroup(4, 256),) * 3,
+            data_groups_per_position=1,
+            acc_rows=8,
+        ),
+        _preset(
+            "medium",
+            lanes=64,
+            streams_east=16,
+            streams_west=32,
+            weight_streams=16,
+            weight_groups=(MemoryGroup(16, 16384),),
+            data_groups=(MemoryGroup(4, 4096),) * 3,
+            data_groups_per_position=3,
+            acc_rows=16,
+            program_rows=1024,
+        ),
+        _preset(
+            "groq",
+            lanes=320,
+            streams_east=32,
+            streams_west=32,
+            weight_streams=16,
+            hemispheres=2,
+            mxm_planes=2,
+            weight_groups=(MemoryGroup(16, 8192),) * 2,
+            data_groups=(MemoryGroup(4, 8192),) * 3,
+            acc_rows=64,
+            program_rows=4096,
+        ),
+    )
+}
+
+
+def preset(name: str) -> LpuConfig:
+    """The preset of that name. Raises ConfigError that lists the known ones."""
+    if name not in PRESETS:
+        raise ConfigError(f"unknown preset '{name}'; presets: {', '.join(PRESETS)}")
+    return PRESETS[name]

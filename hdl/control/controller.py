@@ -1,0 +1,80 @@
+"""The static-issue controller: all queues, the start of a run, its cycle count and its end."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import LpuConfig
+from hdl.control.queue import IssueQueue
+from hdl.emit import shared
+from hdl.isa import queues, word_bits
+from hdl.layouts import issue_layout, port_name
+
+START_TO_ISSUE = 3
+"""Cycles from ``start`` to T = 0."""
+
+
+class Controller(wiring.Component):
+    """Runs all queues from T = 0 in lockstep; a run takes max(T of END) + R cycles, whatever the data.
+
+    ``cycle`` is T of the elements that issue now; during and after a run ``cycles`` counts it.
+    """
+
+    def __init__(self, config: LpuConfig) -> None:
+        self._config = config
+        pc_bits = (config.program_rows - 1).bit_length()
+        self._queues = queues(config)
+        ports: dict[str, wiring.Member] = {
+            "start": In(1),
+            "running": Out(1),
+            "done": Out(1),
+            "cycles": Out(32),
+            "program_en": In(len(self._queues)),
+            "program_row": In(pc_bits),
+            "program_word": In(max(word_bits(config, q.kind) for q in self._queues)),
+            "illegal": Out(len(self._queues)),
+        }
+        for queue in self._queues:
+            ports[port_name(queue)] = Out(issue_layout(config, queue.kind))
+            ports[f"{port_name(queue)}_pc"] = Out(pc_bits)
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        notify = Signal(name="notify")
+        parts = [IssueQueue(self._config, queue) for queue in self._queues]
+        for number, (queue, part) in enumerate(zip(self._queues, parts, strict=True)):
+            name = port_name(queue)
+            m.submodules[name] = shared(part, platform)
+            m.d.comb += [
+                part.start.eq(self.start),
+                part.notify_in.eq(notify),
+                part.write_en.eq(self.program_en[number]),
+                part.write_row.eq(self.program_row),
+                part.write_word.eq(self.program_word),
+                getattr(self, name).eq(part.issue),
+                getattr(self, f"{name}_pc").eq(part.pc),
+                self.illegal[number].eq(part.illegal),
+            ]
+        m.d.sync += notify.eq(Cat(part.notify_out for part in parts).any())
+        self._count(m, Cat(part.ended for part in parts).all())
+        return m
+
+    def _count(self, m: Module, all_ended: object) -> None:
+        """Cycles from T = 0 to the last END, then R more for the last superlane's last write."""
+        lead = Signal(range(START_TO_ISSUE), name="lead")
+        drain = Signal(range(self._config.superlanes + 1), name="drain")
+        with m.If(self.start):
+            m.d.sync += [self.running.eq(1), self.done.eq(0), self.cycles.eq(0)]
+            m.d.sync += [lead.eq(START_TO_ISSUE - 1), drain.eq(self._config.superlanes)]
+        with m.Elif(self.running):
+            with m.If(lead != 0):
+                m.d.sync += lead.eq(lead - 1)
+            with m.Elif(all_ended & (drain == 0)):
+                m.d.sync += [self.running.eq(0), self.done.eq(1)]
+            with m.Else():
+                m.d.sync += self.cycles.eq(self.cycles + 1)
+                with m.If(all_ended):
+                    m.d.sync += drain.eq(drain - 1)

@@ -1,0 +1,191 @@
+"""An issue queue: the program memory of one slice port and the sequencer that issues its elements."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import LpuConfig
+from hdl.control.loops import LoopStack
+from hdl.emit import Shared, shared
+from hdl.isa import UNIT_OPCODES, Opcode, Queue, control_fields, has_address, word_bits
+from hdl.layouts import control_layout, issue_layout, word_layout
+from hdl.memory.bank import Bank
+
+
+class IssueQueue(Shared):
+    """Issues the elements of one queue's program by the sequencing rule of ``hdl/isa.py``; never waits for data.
+
+    ``start`` in cycle c makes T = 0 the cycle c + 3. In the issue cycle of an element ``issue.valid`` holds; ``pc`` is
+    its instruction's row. ``ended`` rises in the cycle T of END. ``notify_out`` is T - 1 of a NOTIFY; ``notify_in`` is the
+    OR of all queues' one cycle later. An opcode that is not the queue's own ends it with ``illegal``.
+    Program rows are written through ``write_en``/``write_row``/``write_word`` while the core is idle.
+    """
+
+    def __init__(self, config: LpuConfig, queue: Queue) -> None:
+        self._config = config
+        self._kind = queue.kind
+        pc_bits = (config.program_rows - 1).bit_length()
+        super().__init__(
+            {
+                "write_en": In(1),
+                "write_row": In(pc_bits),
+                "write_word": In(word_bits(config, queue.kind)),
+                "start": In(1),
+                "notify_in": In(1),
+                "notify_out": Out(1),
+                "issue": Out(issue_layout(config, queue.kind)),
+                "pc": Out(pc_bits),
+                "ended": Out(1),
+                "illegal": Out(1),
+            }
+        )
+
+    @property
+    def module_name(self) -> str:
+        return f"lpu_queue_{self._kind.value.replace('.', '_')}"
+
+    # The sequencer holds the current instruction in ``word`` while the memory already shows the next one, so a new
+    # instruction can start every cycle. REPEAT never enters ``word``: it re-arms the instruction that is there.
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        self._declare()
+        self._fetch(m, platform)
+        with m.If(self._wait != 0):
+            m.d.sync += self._wait.eq(self._wait - 1)
+        with m.Elif(self._is_counted & ~self._is_last):
+            self._next_element(m)
+        with m.Elif(self._is_counted & (self._repeats != 0)):
+            m.d.sync += self._repeats.eq(self._repeats - 1)
+            self._begin_repetition(m, self._repeat_gap, self._repeat_stride)
+        with m.If(self._step):
+            self._load_next(m)
+        self._finish(m)
+        self._issue(m)
+        return m
+
+    def _declare(self) -> None:
+        config, kind = self._config, self._kind
+        self._word = Signal(word_layout(config, kind), reset_less=True, name="word")
+        self._active = Signal(name="active")
+        self._priming = Signal(name="priming")
+        self._fetch_pc = Signal.like(self.pc, name="fetch_pc", reset_less=True)
+        self._word_pc = Signal.like(self.pc, name="word_pc", reset_less=True)
+        self._wait = Signal(config.gap_bits, name="wait")
+        self._left = Signal(config.count_bits, name="left", reset_less=True)
+        self._first = Signal(name="first", reset_less=True)
+        self._repeats = Signal(config.count_bits, name="repeats")
+        self._repeat_gap = Signal(config.gap_bits, name="repeat_gap", reset_less=True)
+        self._repeat_stride = Signal(config.addr_bits, name="repeat_stride", reset_less=True)
+        self._base = Signal(config.addr_bits, name="base", reset_less=True)
+        self._addr = Signal(config.addr_bits, name="addr", reset_less=True)
+        self._step = Signal(name="step")
+        self._next = Signal(word_layout(config, kind), name="next_word")
+
+        op = self._word.op
+        self._is_unit = self._active & _any_of(op, UNIT_OPCODES[kind])
+        self._is_counted = self._is_unit | (self._active & (op == Opcode.NOP))
+        self._is_last = self._left == 1
+
+    def _as_control(self, word: Value, opcode: Opcode, field: str) -> Value:
+        return control_layout(self._config, self._kind, opcode)(word)[field]
+
+    def _fetch(self, m: Module, platform: object) -> None:
+        config = self._config
+        program = Bank(config.program_rows, word_bits(config, self._kind))
+        m.submodules.program = shared(program, platform)
+        m.submodules.loops = loops = LoopStack(config)
+        word = Value.cast(self._word)
+        m.d.comb += [
+            program.write_en.eq(self.write_en),
+            program.write_row.eq(self.write_row),
+            program.write_data.eq(self.write_word),
+            program.read_en.eq(1),
+            program.read_row.eq(Mux(self.start, 0, Mux(self._step, loops.next_pc, self._fetch_pc))),
+            Value.cast(self._next).eq(program.read_data),
+            loops.clear.eq(self.start),
+            loops.step.eq(self._step),
+            loops.pc.eq(self._fetch_pc),
+            loops.push.eq(self._active & (self._word.op == Opcode.LOOP) & (self._wait != 0)),
+            loops.n.eq(self._as_control(word, Opcode.LOOP, "n")),
+            loops.length.eq(self._as_control(word, Opcode.LOOP, "length")),
+        ]
+        if has_address(self._kind):
+            m.d.comb += loops.stride.eq(self._as_control(word, Opcode.LOOP, "stride"))
+        self._offsets = loops.offsets
+        m.d.sync += [self._fetch_pc.eq(program.read_row), self._priming.eq(self.start)]
+
+    def _next_element(self, m: Module) -> None:
+        m.d.sync += [self._left.eq(self._left - 1), self._first.eq(0)]
+        with m.If(self._word.op != Opcode.NOP):
+            m.d.sync += self._wait.eq(self._word.gap)
+        if has_address(self._kind):
+            m.d.sync += self._addr.eq(self._addr + self._word.stride)
+
+    def _count_of(self, word: Value) -> Value:
+        view = word_layout(self._config, self._kind)(word)
+        return Mux(view.op == Opcode.NOP, self._as_control(word, Opcode.NOP, "n"), view.count)
+
+    def _begin_repetition(self, m: Module, gap: Value, stride: Value) -> None:
+        m.d.sync += [self._wait.eq(gap), self._left.eq(self._count_of(Value.cast(self._word))), self._first.eq(1)]
+        if has_address(self._kind):
+            base = (self._base + stride)[: self._config.addr_bits]
+            m.d.sync += [self._base.eq(base), self._addr.eq(base)]
+
+    def _load_next(self, m: Module) -> None:
+        following = Value.cast(self._next)
+        with m.If(self._next.op == Opcode.REPEAT):
+            gap = self._as_control(following, Opcode.REPEAT, "d")
+            stride: Value = Const(0, 1)
+            if has_address(self._kind):
+                stride = self._as_control(following, Opcode.REPEAT, "stride")
+                m.d.sync += self._repeat_stride.eq(stride)
+            repeats = self._as_control(following, Opcode.REPEAT, "n")
+            m.d.sync += [self._repeats.eq(repeats - 1), self._repeat_gap.eq(gap)]
+            self._begin_repetition(m, gap, stride)
+        with m.Else():
+            m.d.sync += [Value.cast(self._word).eq(following), self._word_pc.eq(self._fetch_pc), self._active.eq(1)]
+            m.d.sync += [self._left.eq(self._count_of(following)), self._first.eq(1), self._repeats.eq(0)]
+            m.d.sync += self._wait.eq(self._next.op == Opcode.LOOP)
+            if has_address(self._kind):
+                base = self._first_address()
+                m.d.sync += [self._base.eq(base), self._addr.eq(base)]
+
+    def _first_address(self) -> Value:
+        bits = self._config.addr_bits
+        base = self._next.addr
+        for level in range(self._config.loop_levels):
+            base = (base + Mux(self._next.mask[level], self._offsets.word_select(level, bits), 0))[:bits]
+        return base
+
+    def _finish(self, m: Module) -> None:
+        """When the next instruction takes over, and when there is none."""
+        op = self._word.op
+        at_rest = self._active & (self._wait == 0)
+        counted_done = self._is_counted & self._is_last & (self._repeats == 0)
+        passed = (op == Opcode.NOTIFY) | (op == Opcode.LOOP) | ((op == Opcode.SYNC) & self.notify_in)
+        m.d.comb += self._step.eq(self._priming | (at_rest & (counted_done | passed)))
+        m.d.comb += self.notify_out.eq(self._active & (op == Opcode.NOTIFY))
+
+        known = _any_of(op, [*control_fields(self._config, self._kind), *UNIT_OPCODES[self._kind]])
+        stray_repeat = op == Opcode.REPEAT
+        ends = self._active & ((op == Opcode.END) | ~known | stray_repeat)
+        with m.If(ends):
+            m.d.sync += [self._active.eq(0), self.ended.eq(1), self.illegal.eq(op != Opcode.END)]
+        with m.If(self.start):
+            m.d.sync += [self.ended.eq(0), self.illegal.eq(0), self._active.eq(0), self._wait.eq(0)]
+
+    def _issue(self, m: Module) -> None:
+        sequenced = {"valid": self._is_unit & (self._wait == 0), "first": self._first, "last": self._is_last}
+        if has_address(self._kind):
+            sequenced["addr"] = self._addr
+        values = []
+        for name, _ in issue_layout(self._config, self._kind):
+            source = sequenced[name] if name in sequenced else self._word[name]
+            values.append(self.issue[name].eq(source))
+        m.d.sync += [*values, self.pc.eq(self._word_pc)]
+
+
+def _any_of(op: Value, opcodes: object) -> Value:
+    return Cat(op == code for code in opcodes).any()  # type: ignore[attr-defined]

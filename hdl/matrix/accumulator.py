@@ -1,0 +1,76 @@
+"""The accumulators below one column of the array, and the way of a finished sum to its superlane."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import data
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import LpuConfig
+from hdl.emit import Shared
+from hdl.isa import QueueKind
+from hdl.layouts import issue_layout, result_layout
+from hdl.matrix.supercell import psum_layout
+
+
+def accumulate_layout(config: LpuConfig) -> data.StructLayout:
+    """What to do with the psums of this cycle."""
+    stream = issue_layout(config, QueueKind.MXM_ACTIVATIONS)["out"].shape
+    return data.StructLayout({"valid": 1, "row": config.acc_addr_bits, "start": 1, "emit": 1, "out": stream})
+
+
+class AccumulatorColumn(Shared):
+    """acc[row] := (start ? 0 : acc[row]) + psum, int32 modulo 2^32 per lane; with emit the new sum goes to ``result``.
+
+    ``command`` comes with its psums, and hops to the next column (``command_next``) a cycle later. ``result`` follows
+    after 1 + (R - 1) cycles: R - 1 hops from the bottom of the array to the superlane that owns these outputs.
+    """
+
+    def __init__(self, config: LpuConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "command": In(accumulate_layout(config)),
+                "command_next": Out(accumulate_layout(config)),
+                "psums": In(psum_layout(config)),
+                "result": Out(result_layout(config)),
+            }
+        )
+
+    @property
+    def module_name(self) -> str:
+        return f"lpu_accumulator_{self._config.acc_rows}x{self._config.superlane_lanes}"
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes = self._config.superlane_lanes
+        sums = data.ArrayLayout(32, lanes)
+        m.submodules.rows = rows = Memory(shape=32 * lanes, depth=self._config.acc_rows, init=[])
+        read, write = rows.read_port(domain="comb"), rows.write_port()
+        total = Signal(sums, name="total")
+        for n in range(lanes):
+            old = Mux(self.command.start, Const(0, 32), sums(read.data)[n])
+            m.d.comb += total[n].eq((old + self.psums[n])[:32])
+        m.d.comb += [
+            read.addr.eq(self.command.row),
+            write.addr.eq(self.command.row),
+            write.data.eq(total),
+            write.en.eq(self.command.valid),
+        ]
+        m.d.sync += self.command_next.eq(self.command)
+        self._return(m, total)
+        return m
+
+    def _return(self, m: Module, total: Signal) -> None:
+        """A register for the sum, then one per hop."""
+        hop = Signal(result_layout(self._config), name="sum")
+        m.d.sync += [hop.valid.eq(self.command.valid & self.command.emit), hop.out.eq(self.command.out)]
+        m.d.sync += hop.sums.eq(total)
+        for h in range(self._config.superlanes - 1):
+            after = Signal(result_layout(self._config), name=f"hop{h}")
+            m.d.sync += after.eq(hop)
+            hop = after
+        m.d.comb += self.result.eq(hop)
+
+

@@ -1,0 +1,94 @@
+"""The supercell: S x S weight-stationary int8 multipliers and their sum, one step of the systolic array."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import LpuConfig
+from hdl.emit import Shared
+from hdl.layouts import lane_bits, weights_layout
+
+
+def psum_bits(config: LpuConfig) -> int:
+    """Width that holds a sum of L products of two int8: 16 + log2(L)."""
+    return 16 + (config.lanes - 1).bit_length()
+
+
+def psum_layout(config: LpuConfig) -> data.ArrayLayout:
+    """A partial sum per row of a supercell."""
+    return data.ArrayLayout(signed(psum_bits(config)), config.superlane_lanes)
+
+
+class Supercell(Shared):
+    """psum_out[n] = psum_in[n] + sum_k W[n][k] * x[k], n and k in 0..S-1, W int8 weight-stationary, x int8.
+
+    All cycles are local: supercell (superlane r, column c) is r + c cycles behind the command's issue T.
+    Weights: rows of block ``command.block`` are captured from ``weights`` in T when ``command.column`` is 0; ``install``
+    in T copies the buffer to the array. Both hop on to the next column, registered, with ``column`` one less.
+    Activations: ``x`` in T, products in T + 2, sums of 4 in T + 3, ``psum_out`` in T + 4; ``psum_in`` is wanted in T + 3,
+    which is the ``psum_out`` cycle of the superlane above. ``x_next`` is x one cycle late, for the next column.
+    """
+
+    def __init__(self, config: LpuConfig) -> None:
+        self._config = config
+        self._side = config.superlane_lanes
+        bus = data.ArrayLayout(lane_bits(config), config.weight_streams)
+        super().__init__(
+            {
+                "command": In(weights_layout(config)),
+                "weights": In(bus),
+                "x": In(lane_bits(config)),
+                "psum_in": In(psum_layout(config)),
+                "command_next": Out(weights_layout(config)),
+                "weights_next": Out(bus),
+                "x_next": Out(lane_bits(config)),
+                "psum_out": Out(psum_layout(config)),
+            }
+        )
+
+    @property
+    def module_name(self) -> str:
+        return f"lpu_supercell_{self._side}x{self._side}"
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.d.sync += [self.command_next.eq(self.command), self.weights_next.eq(self.weights), self.x_next.eq(self.x)]
+        m.d.sync += self.command_next.column.eq(self.command.column - 1)
+        for n, row in enumerate(self._weights(m)):
+            m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._dot(m, n, row))
+        return m
+
+    def _weights(self, m: Module) -> list[Signal]:
+        """The array's rows, behind their load buffer."""
+        width = lane_bits(self._config)
+        per_block = self._config.weight_streams
+        load = self.command.load & (self.command.column == 0)
+        rows = []
+        for n in range(self._side):
+            buffer = Signal(width, name=f"buffer{n}", reset_less=True)
+            row = Signal(width, name=f"array{n}", reset_less=True)
+            with m.If(load & (self.command.block == n // per_block)):
+                m.d.sync += buffer.eq(self.weights[n % per_block])
+            with m.If(self.command.install):
+                m.d.sync += row.eq(buffer)
+            rows.append(row)
+        return rows
+
+    def _dot(self, m: Module, n: int, row: Signal) -> Value:
+        """sum_k row[k] * x[k] in three cycles: products, sums of four, total (the total is not registered)."""
+        partial = []
+        for first in range(0, self._side, 4):
+            products = []
+            for k in range(first, first + 4):
+                product = Signal(signed(16), name=f"product{n}_{k}", reset_less=True)
+                span = slice(8 * k, 8 * k + 8)
+                m.d.sync += product.eq(row[span].as_signed() * self.x_next[span].as_signed())
+                products.append(product)
+            quad = Signal(signed(18), name=f"quad{n}_{first // 4}", reset_less=True)
+            m.d.sync += quad.eq((products[0] + products[1]) + (products[2] + products[3]))
+            partial.append(quad)
+        while len(partial) > 1:
+            partial = [a + b for a, b in zip(partial[::2], partial[1::2], strict=True)]
+        return partial[0]

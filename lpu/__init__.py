@@ -1,0 +1,1 @@
+"""The `lpu` command: one file per subcommand in ``lpu/commands/``."""

@@ -1,0 +1,268 @@
+"""Runs of the simulated core from ordinary Python: program images with their inputs, and bare programs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
+from numpy.typing import NDArray
+
+from compiler.image import MemoryBlock, ProgramImage, pack_tensor, tensor_addresses, unpack_tensor
+from hdl.config import LpuConfig
+from hdl.isa import Instruction
+from hdl.link.hostmap import ErrorFlag
+from sim import SimError
+from sim.build import CACHE, Simulator, build
+from sim.script import HostError, Op, Rows, RunStatus, Script, as_rows
+from sim.testbench import SCRIPTS
+from sim.wrapper import TOP
+
+Words = NDArray[np.uint32]
+Progress = Callable[[int], None]
+"""Told how many items are finished, a few times a second."""
+
+CYCLE_LIMIT = 1_000_000
+"""A bare program that runs longer than this is taken for hung."""
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Outputs of one item of :func:`run_image` and what the core said about the run."""
+
+    outputs: dict[str, np.ndarray]
+    status: RunStatus
+
+    @property
+    def cycles(self) -> int:
+        return self.status.cycles
+
+    @property
+    def errors(self) -> ErrorFlag:
+        return self.status.errors
+
+
+@dataclass(frozen=True)
+class Job:
+    """A bare program: its SRAM content, the (unit, addr, rows) to read back, and where its trace goes."""
+
+    programs: Mapping[str, Sequence[Instruction]]
+    memory: Sequence[MemoryBlock] = ()
+    read_back: Sequence[tuple[str, int, int]] = ()
+    trace: Path | None = None
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """``memory[i]`` is uint8 (rows, L), what ``Job.read_back[i]`` held after the run."""
+
+    status: RunStatus
+    memory: list[Rows] = field(default_factory=list)
+
+
+# ------------------------------------------------------------------------- images
+
+
+def run_image(
+    config: LpuConfig,
+    image: ProgramImage,
+    inputs: Sequence[Mapping[str, np.ndarray]],
+    outputs: Sequence[str] | None = None,
+    trace: Path | None = None,
+    progress: Progress | None = None,
+) -> list[RunResult]:
+    """Load an image once, then run it on every item of ``inputs``; ``outputs`` are all output tensors unless named.
+
+    ``trace`` receives the commit trace of the first item and needs ``config.trace``.
+    Raises ImageError, SimError; HostError when the core raises an error flag.
+    """
+    names = [info.name for info in image.tensors if info.kind == "output"] if outputs is None else list(outputs)
+    load = Script(config)
+    _load_memory(load, image.memory)
+    load.load_programs(image.programs)
+    items = [_ItemScript(config, image, item, names, trace is not None and i == 0) for i, item in enumerate(inputs)]
+    scripts = [load, *(item.script for item in items)]
+    report = progress and (lambda finished: progress(max(0, finished - 1)))  # loading is not an item
+    answers = play(build(config), scripts, [trace] if trace else [], report)
+    return [item.result(words) for item, words in zip(items, answers[1:], strict=True)]
+
+
+class _ItemScript:
+    """The script of one item: write the inputs, run, read the outputs."""
+
+    def __init__(
+        self, config: LpuConfig, image: ProgramImage, item: Mapping[str, np.ndarray], names: list[str], trace: bool
+    ) -> None:
+        self.config, self.image = config, image
+        self.script = Script(config)
+        for name, array in item.items():
+            _write_tensor(self.script, image, name, array)
+        if trace:
+            self.script.trace()
+        self._status = self.script.run(2 * image.cycles + 1000)
+        self._outputs = {name: _read_tensor(self.script, image, name) for name in names}
+
+    def result(self, words: Words) -> RunResult:
+        status = RunStatus.of(self.config, words[self._status])
+        status.check()
+        tensors = {
+            name: unpack_tensor(self.config, self.image.tensor(name), as_rows(self.config, words[part]))
+            for name, part in self._outputs.items()
+        }
+        return RunResult(tensors, status)
+
+
+def _write_tensor(script: Script, image: ProgramImage, name: str, array: np.ndarray) -> None:
+    info = image.tensor(name)
+    packed = pack_tensor(script.config, info, array)
+    script.write_rows(info.unit, [addr for _, addr, _ in packed], np.stack([row for _, _, row in packed]))
+
+
+def _read_tensor(script: Script, image: ProgramImage, name: str) -> slice:
+    info = image.tensor(name)
+    return script.read_rows(info.unit, tensor_addresses(script.config, info))
+
+
+def _load_memory(script: Script, memory: Sequence[MemoryBlock]) -> None:
+    for block in memory:
+        script.write_rows(block.unit, range(block.addr, block.addr + len(block.rows)), block.rows)
+
+
+# ------------------------------------------------------------------ bare programs
+
+
+def run_programs(
+    config: LpuConfig, jobs: Sequence[Job], limit: int = CYCLE_LIMIT, progress: Progress | None = None
+) -> list[JobResult]:
+    """Run several programs in one launch, each from a reset core; the SRAMs keep what earlier jobs left.
+
+    Error flags are part of the result. Raises SimError when a program takes more than ``limit`` cycles.
+    """
+    built = [_job_script(config, job, number, limit) for number, job in enumerate(jobs)]
+    answers = play(build(config), [script for script, _, _ in built], [job.trace for job in jobs], progress)
+    return [
+        JobResult(RunStatus.of(config, words[status]), [as_rows(config, words[part]) for part in memory])
+        for (_, status, memory), words in zip(built, answers, strict=True)
+    ]
+
+
+def run_program(
+    config: LpuConfig,
+    programs: Mapping[str, Sequence[Instruction]],
+    memory: Sequence[MemoryBlock] = (),
+    read_back: Sequence[tuple[str, int, int]] = (),
+    trace: Path | None = None,
+    limit: int = CYCLE_LIMIT,
+) -> JobResult:
+    """:func:`run_programs` for one program."""
+    return run_programs(config, [Job(programs, memory, read_back, trace)], limit)[0]
+
+
+def _job_script(config: LpuConfig, job: Job, number: int, limit: int) -> tuple[Script, slice, list[slice]]:
+    script = Script(config)
+    script.reset()
+    _load_memory(script, job.memory)
+    script.load_programs(job.programs)
+    if job.trace is not None:
+        script.trace(number)
+    status = script.run(limit)
+    return script, status, [script.read_rows(unit, range(addr, addr + n)) for unit, addr, n in job.read_back]
+
+
+# ------------------------------------------------------------------------ launches
+
+
+def play(
+    simulator: Simulator,
+    scripts: Sequence[Script],
+    traces: Sequence[Path | None] = (),
+    progress: Progress | None = None,
+) -> list[Words]:
+    """The answers of host scripts, played one after the other in one launch; trace number i goes to ``traces[i]``.
+
+    Raises SimError for a run that hangs or a simulator that fails, HostError for a request the core refuses.
+    """
+    if any(traces) and not simulator.config.trace:
+        raise SimError(f"config '{simulator.config.name}': trace = False: must be True to log a trace")
+    with _job_directory() as directory:
+        for index, script in enumerate(scripts):
+            script.requests.tofile(directory / f"script.{index}")
+        with ThreadPoolExecutor(1) as pool:
+            launch = pool.submit(_simulate, simulator, directory, len(scripts))
+            while progress and wait([launch], _POLL_SECONDS).not_done:
+                progress(max(0, len(list(directory.glob("answer.*"))) - 1))
+            launch.result()
+        answers = [_answer(directory / f"answer.{index}", script) for index, script in enumerate(scripts)]
+        for number, destination in enumerate(traces):
+            if destination is not None:
+                _publish(directory / f"trace.{number}", destination)
+    if progress:
+        progress(len(scripts))
+    return answers
+
+
+@contextmanager
+def _job_directory() -> Iterator[Path]:
+    (CACHE / "jobs").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE / "jobs") as directory:
+        yield Path(directory)
+
+
+def _simulate(simulator: Simulator, directory: Path, scripts: int) -> None:
+    """Run the testbench. The runner's exit status says nothing outside pytest: the results file decides."""
+    runner = get_runner("verilator")
+    runner.log.setLevel(logging.CRITICAL)
+    results, log = directory / "results.xml", directory / "sim.log"
+    try:
+        runner.test(
+            test_module="sim.testbench",
+            hdl_toplevel=TOP,
+            hdl_toplevel_lang="verilog",
+            build_dir=simulator.directory,
+            test_dir=directory,
+            results_xml=str(results),
+            extra_env={SCRIPTS: str(scripts), "COCOTB_LOG_LEVEL": "WARNING"},
+            log_file=log,
+        )
+        passed = get_results(results) == (1, 0)
+    except (RuntimeError, SystemExit, subprocess.CalledProcessError):
+        passed = False
+    if not passed:
+        kept = CACHE / "failed.log"
+        shutil.copy(log, kept)
+        raise SimError(f"simulation of '{simulator.config.name}' failed; see {kept}")
+
+
+def _answer(path: Path, script: Script) -> Words:
+    lines = path.read_text().split("\n")[:-1]
+    if lines and (words := lines[-1].split())[0] in ("error", "timeout"):
+        raise _failure(words[0], script.requests[int(words[1])])
+    if len(lines) != script.reads:
+        raise SimError(f"{path.name}: {len(lines)} words: must be {script.reads}")
+    return np.array([int(line, 16) for line in lines], np.uint32)
+
+
+def _failure(reason: str, request: np.void) -> SimError:
+    op, addr, data = Op(int(request["op"])), int(request["addr"]), int(request["data"])
+    if op is Op.WAIT:
+        return SimError(f"the program did not finish within {data} cycles")
+    verb = "refused" if reason == "error" else "did not answer"
+    return HostError(f"core {verb} {op.name} of host address {addr:#010x}")
+
+
+def _publish(source: Path, destination: Path) -> None:
+    """Move a finished file into place, whole or not at all, also across file systems."""
+    partial = destination.with_name(f".{destination.name}.{os.getpid()}")
+    shutil.move(source, partial)
+    os.replace(partial, destination)
