@@ -105,10 +105,12 @@ def yosys_command() -> str:
 def run_yosys(folder: Path, verilog: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "core.v").write_text(verilog)
+    log = folder / "yosys.log"  # YoWASP's own output ends with the first call of ABC
     script = SCRIPT.format(verilog="core.v", top=TOP, superlane=SUPERLANE)
-    done = subprocess.run([yosys_command(), "-q", "-p", script], cwd=folder, capture_output=True, text=True)
+    command = [yosys_command(), "-q", "-l", log.name, "-p", script]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
+        last = (log.read_text().strip() or "no message").splitlines()[-1]
         raise SynthError(f"yosys on {folder}/core.v failed: {last}")
     (folder / "stat.part").rename(folder / "stat.json")
 

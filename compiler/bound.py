@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.bundle import Bundle
-from compiler.rows import Ints, SramRows, unit_table
-from hdl.config import LpuConfig, Unit
+from compiler.rows import SramRows, UnitTables
+from hdl.config import LpuConfig
 from hdl.isa import WRITE_TO_READ, Opcode
 
 
@@ -58,8 +58,8 @@ def _queue_bounds(bundles: Sequence[Bundle], heads: Sequence[int], tails: Sequen
 def _needs(config: LpuConfig, bundles: Sequence[Bundle]) -> list[dict[int, int]]:
     """For each bundle, the bundles that write what it reads, with the least distance of the two starts."""
     rows = SramRows(config)
-    writer: dict[Unit, Ints] = {}
-    written: dict[Unit, Ints] = {}  # cycle of the write, from the start of its bundle
+    writer = UnitTables()
+    written = UnitTables()  # cycle of the write, from the start of its bundle
     needs: list[dict[int, int]] = []
     for number, bundle in enumerate(bundles):
         lags: dict[int, int] = {}
@@ -75,6 +75,6 @@ def _needs(config: LpuConfig, bundles: Sequence[Bundle]) -> list[dict[int, int]]
         for slot in bundle.slots:
             if slot.instruction.op is Opcode.WRITE:
                 cells, cycles = rows.of(slot)
-                writer.setdefault(slot.queue.unit, unit_table(slot.queue.unit))[cells] = number
-                written.setdefault(slot.queue.unit, unit_table(slot.queue.unit))[cells] = cycles
+                writer[slot.queue.unit][cells] = number
+                written[slot.queue.unit][cells] = cycles
     return needs

@@ -78,7 +78,7 @@ def report(config: LpuConfig, plan: Schedule, programs: Programs, cycles: int) -
     """The report of an emitted schedule that takes ``cycles``."""
     busy = Counter({name: sum(i["count"] for _, i in issues) for name, issues in plan.issues.items()})
     limits = bounds(config, [bundle for bundle, _ in plan.placed])
-    candidates = {**limits.queues, "data dependencies": limits.data}
+    candidates = {"data dependencies": limits.data, **limits.queues}
     bound_by = max(candidates, key=lambda name: candidates[name])
     matrix = sum(busy[q.name] for q in queues(config) if q.kind is QueueKind.MXM_ACTIVATIONS)
     rows = tuple(

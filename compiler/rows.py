@@ -11,10 +11,13 @@ from hdl.config import LpuConfig, Unit
 Ints = NDArray[np.int64]
 
 
-def unit_table(unit: Unit) -> Ints:
-    """One number per SRAM row of a memory unit, [slices, depth_rows], all -1."""
-    assert unit.memory is not None
-    return np.full((unit.memory.slices, unit.memory.depth_rows), -1, dtype=np.int64)
+class UnitTables(dict[Unit, Ints]):
+    """One number per SRAM row: [slices, depth_rows] for each memory unit that was asked for, all -1 at first."""
+
+    def __missing__(self, unit: Unit) -> Ints:
+        assert unit.memory is not None
+        self[unit] = np.full((unit.memory.slices, unit.memory.depth_rows), -1, dtype=np.int64)
+        return self[unit]
 
 
 class SramRows:

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from compiler.bundle import Bundle, Flow, Slot, hops
 from compiler.ir import CompileError
-from compiler.rows import SramRows, unit_table
-from hdl.config import LpuConfig, Unit
+from compiler.rows import SramRows, UnitTables
+from hdl.config import LpuConfig
 from hdl.isa import WRITE_TO_READ, Instruction, Opcode
 
 PATIENCE = 16
@@ -131,8 +130,8 @@ class _Accesses:
     """Latest cycles of SRAM accesses per unit, [slices, depth_rows]; -1 where there was none."""
 
     rows: SramRows
-    last_write: dict[Unit, NDArray[np.int64]] = field(default_factory=dict)
-    last_read: dict[Unit, NDArray[np.int64]] = field(default_factory=dict)
+    last_write: UnitTables = field(default_factory=UnitTables)
+    last_read: UnitTables = field(default_factory=UnitTables)
 
     def earliest(self, bundle: Bundle) -> int:
         """First start cycle at which each row is written before it is read, and done with before it is overwritten."""
@@ -144,7 +143,7 @@ class _Accesses:
                     start = max(start, int((table[slot.queue.unit][cells] + WRITE_TO_READ - cycles).max()))
         return start
 
-    def _ordered_after(self, slot: Slot) -> list[dict[Unit, NDArray[np.int64]]]:
+    def _ordered_after(self, slot: Slot) -> list[UnitTables]:
         if slot.instruction.op is Opcode.READ:
             return [self.last_write]
         return [self.last_write, self.last_read] if slot.instruction.op is Opcode.WRITE else []
@@ -155,8 +154,7 @@ class _Accesses:
                 continue
             cells, cycles = self.rows.of(slot)
             reading = slot.instruction.op is Opcode.READ
-            tables = self.last_read if reading else self.last_write
-            table = tables.setdefault(slot.queue.unit, unit_table(slot.queue.unit))
+            table = (self.last_read if reading else self.last_write)[slot.queue.unit]
             table[cells] = np.maximum(table[cells], cycles + start)
 
 

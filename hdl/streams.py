@@ -78,9 +78,10 @@ class StreamView:
             whole = Mux(code[0], picked[Direction.WEST], picked[Direction.EAST])
         return [whole[j * self._width : (j + 1) * self._width] for j in range(STREAMS_PER_GROUP)]
 
-    def single(self, code: ValueLike) -> Value:
-        """The vector of the coded stream."""
-        return choose(self.group(code), Value.cast(code)[1:3])
+
+def one_of(group: Sequence[Value], code: ValueLike) -> Value:
+    """The vector of the coded stream, from its SG4."""
+    return choose(group, Value.cast(code)[1:3])
 
 
 def drive_enables(reach: Reach, direction: Direction, valid: ValueLike, wide: ValueLike, code: ValueLike) -> Value:

@@ -12,7 +12,7 @@ from hdl.fabric import StreamFabric
 from hdl.isa import QueueKind, Queue, queues
 from hdl.layouts import issue_layout, lane_bits, matrix_units, port_name, result_layout, superlane_command
 from hdl.memory.group import MemoryTile
-from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables
+from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables, one_of
 from hdl.switch.rotor import word_layout
 from hdl.switch.tile import SwitchTile
 from hdl.vector.tile import VectorTile, drives_of, reads_of
@@ -122,7 +122,8 @@ class Superlane(Shared):
     def _matrix(self, m: Module, unit: Unit) -> None:
         reach = Reach.of(self._config, unit, (unit.outward,))
         view = _StreamsAt(self._fabric, unit, reach)
-        single = StreamView(view, reach, lane_bits(self._config)).single(self.command[f"{unit.name}_a"].stream)
+        activations = self.command[f"{unit.name}_a"].stream
+        single = one_of(StreamView(view, reach, lane_bits(self._config)).group(activations), activations)
         m.d.comb += Value.cast(getattr(self, f"{unit.name}_weights")).eq(self._bus(unit))
         m.d.comb += getattr(self, f"{unit.name}_x").eq(single)
         result = getattr(self, f"{unit.name}_result")

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -106,19 +106,27 @@ def build(config: LpuConfig, verilog: str | None = None) -> Simulator:
     Raises SimError with the path of the log when Verilator or the C++ compiler fails.
     """
     core = core_verilog(config) if verilog is None else verilog
-    wrapper = wrapper_verilog(config)
+    sources = {"lpu_core.v": core, f"{TOP}.sv": wrapper_verilog(config)}
+    return Simulator(config, compiled(CACHE / "sim", config.name, sources, TOP))
+
+
+def compiled(folder: Path, name: str, sources: Mapping[str, str], top: str) -> Path:
+    """The directory ``folder/name-hash`` with the simulator of module ``top``, built when it is not there.
+
+    ``sources``: Verilog texts by file name. Raises SimError with the path of the log when a tool fails.
+    """
     tools = _digest(*FLAGS, MAKE_VARIABLES, verilator_bin()[1], version("cocotb"))
-    directory = CACHE / "sim" / f"{config.name}-{_digest(core, wrapper, tools)}"
+    directory = folder / f"{name}-{_digest(*sources.values(), tools)}"
     with _locked(directory.with_suffix(".lock")):
-        if not (directory / TOP).exists():
+        if not (directory / top).exists():
             with _work_directory(directory) as work:
-                (work / "lpu_core.v").write_text(core)
-                (work / f"{TOP}.sv").write_text(wrapper)
+                for file, text in sources.items():
+                    (work / file).write_text(text)
                 with _runtime_objects(work, CACHE / "sim" / f"runtime-{tools}"):
-                    _verilate(work, directory.with_suffix(".log"))
+                    _verilate(work, [work / file for file in sources], top, directory.with_suffix(".log"))
                 for leftover in {*work.glob("V*"), *work.glob("*.[od]")}:
                     leftover.unlink()
-    return Simulator(config, directory)
+    return directory
 
 
 @contextmanager
@@ -145,14 +153,14 @@ def _runtime_objects(work: Path, cache: Path) -> Iterator[None]:
                 shutil.copyfile(path, kept / path.name)
 
 
-def _verilate(work: Path, log: Path) -> None:
+def _verilate(work: Path, sources: Sequence[Path], top: str, log: Path) -> None:
     make_flags = f"{MAKE_VARIABLES} PYTHON3={sys.executable}"
     path = f"{verilator_bin()[0]}{os.pathsep}{os.environ['PATH']}"
     with _environment({"MAKEFLAGS": make_flags, "PATH": path}):
         try:
             get_runner("verilator").build(
-                sources=[work / "lpu_core.v", work / f"{TOP}.sv"],
-                hdl_toplevel=TOP,
+                sources=sources,
+                hdl_toplevel=top,
                 build_args=list(FLAGS),
                 build_dir=work,
                 log_file=log,

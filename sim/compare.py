@@ -14,7 +14,7 @@ from compiler.random_program import random_program
 from golden.machine import Machine
 from golden.machine import RunResult as GoldenResult
 from golden.numerics import Bytes
-from golden.trace import first_difference, read_trace
+from golden.trace import Event, first_difference, read_trace
 from hdl.config import LpuConfig
 from hdl.isa import Instruction
 from sim.run import Job, JobResult, Progress, run_image, run_programs
@@ -134,9 +134,15 @@ def _compare(config: LpuConfig, job: Job, rtl: JobResult) -> Comparison:
     golden = machine.run(trace=True)
     assert job.trace is not None
     with job.trace.open() as file:
-        difference = first_difference(golden.trace, read_trace(file), job.programs, config)
+        expected, found = (_during(golden.cycles, events) for events in (golden.trace, read_trace(file)))
+    difference = first_difference(expected, found, job.programs, config)
     elements = sum(event.kind == "I" for event in golden.trace)
     return Comparison(golden.cycles, elements, difference or _end_difference(machine, golden, job, rtl))
+
+
+def _during(cycles: int, events: Sequence[Event]) -> list[Event]:
+    """The events of the run itself: the trace ends with the last cycle, whatever is still on its way then."""
+    return [event for event in events if event.cycle < cycles]
 
 
 def _end_difference(machine: Machine, golden: GoldenResult, job: Job, rtl: JobResult) -> str | None:

@@ -40,7 +40,7 @@ module {top} (
     assign script_reset = playing && op == {RESET};
     assign idle = waited >= {start_cycles} && done && !running;
     assign failed = host__valid && host__ready && host__error;
-    assign timeout = playing && waited >= (op == {WAIT} ? host__w_data : {request_cycles}) && !complete;
+    assign timeout = playing && (op == {WAIT} ? waited >= host__w_data && !idle : waited >= {request_cycles});
     always_comb case (op)
         {WRITE}, {READ}: complete = host__ready;
         {WAIT}: complete = trailing >= (trace_file != 0 ? {trail_cycles} : 0) && idle;
@@ -58,7 +58,7 @@ module {top} (
             playing <= 1;
             op <= {NEXT};
             count <= 0;
-        end else if (playing && (failed || timeout)) begin
+        end else if (playing && (failed || timeout && !complete)) begin
             $fwrite(answers, "%s %0d\\n", failed ? "error" : "timeout", count - 1);
             broken <= 1;
             stop();
@@ -90,6 +90,13 @@ module {top} (
         if (trace_file != 0) $fclose(trace_file);
         trace_file = 0;
     endtask
+"""
+
+_LATE = """\
+    // the core counts to the cycle in which `running` is last up; results of its last elements may come later
+    logic [31:0] late, now;
+    assign now = running ? cycle : cycle + late;
+    always_ff @(posedge clk) late <= running ? 1 : late + 1;
 """
 
 _NEXT = 255
@@ -133,10 +140,10 @@ def _logger(config: LpuConfig) -> list[str]:
     lines = []
     for queue in queues(config):
         port = _port(queue)
-        lines.append(f'if ({port}__issue) $fwrite(trace_file, "I %0d {queue.name} %0d\\n", cycle, {port}__pc);')
+        lines.append(f'if ({port}__issue) $fwrite(trace_file, "I %0d {queue.name} %0d\\n", now, {port}__pc);')
         for superlane in range(config.superlanes if has_results(queue) else 0):
             digest = f"{port}__digest[{32 * superlane} +: 32]"
-            line = f'$fwrite(trace_file, "R %0d {queue.name} {superlane} %08x\\n", cycle, {digest});'
+            line = f'$fwrite(trace_file, "R %0d {queue.name} {superlane} %08x\\n", now, {digest});'
             lines.append(f"if ({port}__valid[{superlane}]) {line}")
     return lines
 
@@ -148,6 +155,7 @@ def wrapper_verilog(config: LpuConfig) -> str:
     text += "".join(f"    logic [{width - 1}:0] {name};\n" for name, width in signals.items())
     if signals:
         body = "".join(f"        {line}\n" for line in _logger(config))
+        text += _LATE
         text += f"    always_ff @(posedge clk) if (trace_file != 0) begin\n{body}    end\n"
     ports = ["clk", "rst", "host__valid", "host__write", "host__addr", "host__w_data"]
     ports += ["host__ready", "host__r_data", "host__error", "done", "running", *signals]

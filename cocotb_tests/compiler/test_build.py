@@ -46,6 +46,14 @@ def test_rows_around_the_accumulators_of_duo(rows: int) -> None:
     check_matmul(preset("duo"), rows, 64, 96)
 
 
+@pytest.mark.parametrize(("name", "rows"), [("duo", 17), ("medium", 18)])
+def test_rows_are_split_evenly_so_that_no_block_waits_for_its_loads(name: str, rows: int) -> None:
+    config = preset(name)
+    report = compile_graph(config, matmul_graph(config, rows, 2 * config.lanes, 3 * config.lanes)).report
+    assert report.matrix_busy_cycles == rows * 6
+    assert report.cycles == report.bound_cycles
+
+
 def test_fewer_accumulators_than_a_load_takes() -> None:
     config = preset("medium").replace(name="few", acc_rows=2)
     check_matmul(config, 5, 130, 70)
@@ -210,6 +218,33 @@ def test_operands_that_share_a_read_queue(groups: int) -> None:
     y = dense(config, graph, x, 100, 4)
     graph.output(graph.add(graph.sub(graph.relu(y), x), x))
     check_graph(config, graph)
+
+
+def test_a_tensor_combined_with_itself_is_read_once() -> None:
+    graph = Graph()
+    x = graph.input("x", (2, 20))
+    graph.output(graph.add(x, x))
+    image = check_graph(SMALL, graph).image
+    elements = expand(SMALL, image.programs).elements
+    assert len(elements[f"{image.tensor('x').unit}.r"]) == 4
+    assert not elements["sxm0"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_several_temporaries_use_in_turn(seed: int) -> None:
+    """Wide and narrow temporaries in memory so small that most of them follow another one in its rows."""
+    config, graph = SMALL.replace(name="tiny", data_groups=(MemoryGroup(4, 16),) * 3), Graph()
+    weights = np.random.default_rng(seed).integers(-128, 128, (32, 32))
+    x = graph.input("x", (5, 32))
+    w = graph.constant("w", weights)
+    y = x
+    for layer in range(6):
+        sums = graph.relu(graph.maximum(graph.matmul(y, w), graph.matmul(x, w)))
+        y = graph.sub(graph.requantise(sums, 50_000 + layer, 25), x)
+    graph.output(y)
+    image = check_graph(config, graph, seed).image
+    temps = [info for info in image.tensors if info.kind == "temp"]
+    assert len({(t.unit, t.addr) for t in temps}) < len(temps)
 
 
 @pytest.mark.parametrize("alus", ["ir", "rii", "iriri"])

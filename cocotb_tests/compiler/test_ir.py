@@ -121,6 +121,14 @@ def test_an_operand_computed_later_is_not_fused_into_an_earlier_pass() -> None:
     assert [stage.operand for stage in second.stages] == [a]
 
 
+def test_an_operand_computed_later_is_not_fused_even_where_the_later_pass_is_closed() -> None:
+    graph, x = graph_with()
+    a = graph.matmul(x, graph.constant("w", zeros(3, 3)))
+    b = graph.output(graph.matmul(x, graph.constant("v", zeros(3, 3))))
+    graph.output(graph.sub(a, b))
+    assert [p.source for p in fuse(SMALL, graph)] == [Source.MATMUL, Source.MATMUL, Source.SRAM]
+
+
 def test_a_chain_without_the_right_alu_is_refused() -> None:
     graph, x = graph_with()
     graph.output(graph.requantise(graph.matmul(x, graph.constant("w", zeros(3, 3))), 1, 0))

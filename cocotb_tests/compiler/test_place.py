@@ -11,6 +11,7 @@ import pytest
 from compiler.fuse import Pass, fuse
 from compiler.image import tensor_addresses
 from compiler.ir import CompileError, Graph, Tensor
+from compiler.lower import lower
 from compiler.place import Placement, place
 from hdl.config import LpuConfig, MemoryGroup, preset
 
@@ -66,6 +67,17 @@ def test_rows_of_dead_temporaries_are_used_again_only_when_rows_get_scarce() -> 
         occupied = [cells(config, placement, t) for t, kind in placement.kinds.items() if kind == "temp"]
         assert len(occupied) == 6
         assert (len(set.union(*occupied)) < sum(map(len, occupied))) is reuses
+
+
+def test_a_pass_knows_whose_rows_it_writes_over() -> None:
+    config = SMALL.replace(name="rows", data_groups=(MemoryGroup(4, 32),) * 3)
+    passes, placement = placed(config, chain_graph(7, 16, rows=16))
+    found = {bundle.group: set(bundle.overwrites) for bundle in lower(config, passes, placement)}
+    for number, p in enumerate(passes):
+        own = cells(config, placement, p.output)
+        owners = {q.name for q in passes[:number] for t in (q.x, q.output) if cells(config, placement, t) & own}
+        assert found[p.name] == owners
+    assert any(found.values())
 
 
 def test_what_a_pass_reads_together_is_in_different_groups() -> None:

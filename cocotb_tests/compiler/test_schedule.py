@@ -26,9 +26,11 @@ def rows(group: int, addr: int, count: int = 8, wide: bool = False) -> Allocatio
     return Allocation(DATA[group], addr, count, 1, wide)
 
 
-def copy(source: Allocation, target: Allocation, row: int = 0, group: str = "copy") -> Bundle:
+def copy(
+    source: Allocation, target: Allocation, row: int = 0, group: str = "copy", overwrites: tuple[str, ...] = ()
+) -> Bundle:
     """target[row] := source[row], through the vector unit."""
-    b = BundleBuilder(SMALL, group)
+    b = BundleBuilder(SMALL, group, overwrites)
     x = b.read(source, VXM, 0, source.addr + row)
     result = b.flow(VXM, target.unit, x.arrival + CHAIN_LATENCY, Width.WIDE if target.wide else Width.NARROW)
     chain = Instruction.of(Opcode.CHAIN, x_wide=int(source.wide), out_wide=int(target.wide))
@@ -71,6 +73,15 @@ def test_the_last_of_two_writes_of_a_row_is_the_later_one() -> None:
     producer, late = copy(rows(0, 0), rows(1, 0)), copy(rows(1, 0), rows(2, 0), group="late")
     again = copy(rows(0, 4), rows(2, 0), group="again")
     assert starts(producer, late, again) == [0, ONE_TRIP + 1, ONE_TRIP + 2]
+
+
+def test_an_operator_writes_over_tensors_of_another_after_its_last_access() -> None:
+    owner = BundleBuilder(SMALL, "owner")
+    for cycle in (0, 100):
+        owner.read(rows(1, 0), VXM, cycle, 0)
+    free, bound = (copy(rows(2, 0), rows(2, 4), 0, name, done) for name, done in (("f", ()), ("g", ("owner",))))
+    assert starts(owner.build(), free)[1] == 0
+    assert starts(owner.build(), bound)[1] + ONE_TRIP == 101
 
 
 def test_a_wide_access_depends_on_each_slice() -> None:

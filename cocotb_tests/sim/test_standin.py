@@ -91,7 +91,11 @@ def test_a_trace_needs_a_core_that_has_one(tmp_path: Path) -> None:
         play(plain, [Script(plain.config)], [tmp_path / "trace"])
 
 
-def test_a_simulator_that_does_not_start_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_simulator_that_leaves_no_results_is_an_error(tmp_path: Path, status: int) -> None:
+    executable = tmp_path / "lpu_sim"
+    executable.write_text(f"#!/bin/sh\nexit {status}\n")
+    executable.chmod(0o755)
     with pytest.raises(SimError, match=r"simulation of 'nano' failed; see .*failed\.log"):
         play(Simulator(CONFIG, tmp_path), [Script(CONFIG)])
 

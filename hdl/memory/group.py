@@ -10,7 +10,7 @@ from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, UnitKind
 from hdl.emit import Shared, shared
 from hdl.layouts import lane_bits, read_layout, write_layout
 from hdl.memory.bank import Bank
-from hdl.streams import Reach, StreamView, choose, digest, drive_enables, drive_ports, view_ports
+from hdl.streams import Reach, StreamView, choose, digest, drive_enables, drive_ports, one_of, view_ports
 
 
 class MemoryTile(Shared):
@@ -72,14 +72,14 @@ class MemoryTile(Shared):
 
     def _take(self, m: Module) -> list[Value]:
         """The vector each slice writes, registered between issue and access."""
-        view = StreamView(self, self._reach, self._width)
-        single = view.single(self.write.stream)
+        group = StreamView(self, self._reach, self._width).group(self.write.stream)
+        single = one_of(group, self.write.stream)
         if self._is_weights:
             vector = Signal(self._width, name="taken", reset_less=True)
             m.d.sync += vector.eq(single)
             return [vector] * self._memory.slices
         vectors = [Signal(self._width, name=f"taken{j}", reset_less=True) for j in range(STREAMS_PER_GROUP)]
-        for vector, byte in zip(vectors, view.group(self.write.stream), strict=True):
+        for vector, byte in zip(vectors, group, strict=True):
             m.d.sync += vector.eq(Mux(self.write.wide, byte, single))
         return vectors  # type: ignore[return-value]
 

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit
 from hdl.isa import Opcode, QueueKind
 from hdl.layouts import issue_layout, lane_bits
-from hdl.streams import Reach, StreamView, byte_vectors, choose, digest, drive_enables, drive_ports, int32_lanes, view_ports
+from hdl.streams import Reach, StreamView, byte_vectors, choose, digest, drive_enables, drive_ports, int32_lanes, one_of, view_ports
 from hdl.switch.rotor import word_layout
 
 
@@ -72,14 +72,15 @@ class SwitchTile(wiring.Component):
         view = StreamView(self, self._reach, lane_bits(self._config))
         words = []
         for name, code in (("x", self.issue.x), ("y", self.issue.y)):
-            group, single = view.group(code), view.single(code)
+            group = view.group(code)
+            single = one_of(group, code)
             picked = [Mux(self.issue.wide, group[0], single)]
             picked += [Mux(self.issue.wide, group[j], 0) for j in range(1, STREAMS_PER_GROUP)]
             held = Signal(word_layout(self._config), name=name, reset_less=True)
             m.d.sync += Value.cast(held).eq(Cat(int32_lanes(picked, self._lanes)))
             words.append([held[i] for i in range(self._lanes)])
         mapping = Signal(lane_bits(self._config), name="map", reset_less=True)
-        m.d.sync += mapping.eq(view.single(self.issue.y))
+        m.d.sync += mapping.eq(single)  # y, the last one
         return words[0], words[1], mapping
 
     def _local(self, m: Module, at: data.View, x: list[Value], y: list[Value], mapping: Value) -> Value:

@@ -10,7 +10,7 @@ from hdl.config import AluKind, LpuConfig
 from hdl.emit import Shared, shared
 from hdl.isa import QueueKind, Source
 from hdl.layouts import issue_layout
-from hdl.streams import Reach, StreamView, view_ports
+from hdl.streams import Reach, StreamView, one_of, view_ports
 from hdl.vector.alu_int import ALU_COMMAND, IntAlu
 from hdl.vector.alu_requant import RequantAlu
 
@@ -63,10 +63,10 @@ class Lane(Shared):
         return m
 
     def _operand(self, m: Module, choice: data.View, name: str) -> Signal:
-        view = StreamView(self, self._reach, 8)
+        group = StreamView(self, self._reach, 8).group(choice.stream)
         operand = Signal(signed(32), name=name, reset_less=True)
-        byte = view.single(choice.stream).as_signed()
-        from_stream = Mux(choice.wide, Cat(view.group(choice.stream)).as_signed(), byte)
+        byte = one_of(group, choice.stream).as_signed()
+        from_stream = Mux(choice.wide, Cat(group).as_signed(), byte)
         m.d.sync += operand.eq(Mux(choice.source == Source.IMM, choice.imm, from_stream))
         return operand
 

@@ -33,7 +33,7 @@ def measure(area: bool) -> Figures:
 @click.option("--update", is_flag=True, help="Rewrite the baseline with today's figures.")
 @click.option("--area/--no-area", default=True, show_default=True, help="Also synthesise (minutes, cached).")
 def check(update: bool, area: bool) -> None:
-    """Compare cycles, program bytes and area with bench/baseline.json; exit code 1 on a regression."""
+    """Compare with the committed baseline. Cycles, program bytes and area; exit code 1 on a regression."""
     console = Console()
     with console.status("compiling and synthesising" if area else "compiling"):
         now = measure(area)

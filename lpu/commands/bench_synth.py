@@ -32,7 +32,7 @@ def table(report: area.SynthReport) -> Table:
 @preset_option
 @json_option
 def synth(config: LpuConfig, json_file: Path | None) -> None:
-    """Area of the core on an ECP5, per unit (cached by the Verilog's hash)."""
+    """Area of the core on an ECP5. Per unit, by yosys; cached by the hash of the Verilog."""
     console = Console()
     with console.status(f"synthesising {config.name} (minutes, once)"):
         report = area.synth(config)

@@ -28,7 +28,7 @@ from sim.build import build
 from sim.files import write_atomically
 
 PICTURE = Path("build/digits.png")
-SHOWN = 6
+SHOWN = 4
 SHADES = " .:-=+*#%@"
 
 
@@ -44,7 +44,7 @@ def art_row(images: NDArray[np.int8], evaluation: Evaluation) -> Columns:
     for image, answer, label in zip(images[:SHOWN], evaluation.rtl_digits, evaluation.labels, strict=False):
         verdict = f"{answer}".center(16) if answer == label else f"{answer} (is {label})".center(16)
         cells.append(Text(terminal_art(image) + "\n") + Text(verdict, style="green" if answer == label else "red"))
-    return Columns(cells, padding=(0, 3))
+    return Columns(cells, padding=(0, 2))
 
 
 def save_picture(path: Path, images: NDArray[np.int8], evaluation: Evaluation) -> None:
@@ -65,33 +65,39 @@ def save_picture(path: Path, images: NDArray[np.int8], evaluation: Evaluation) -
     plt.close(figure)
 
 
-def summary(evaluation: Evaluation, report: Report) -> dict[str, object]:
-    """The figures of the table and of the JSON file, in the order they are shown."""
-    n = len(evaluation.labels)
+def figures_of(evaluation: Evaluation, report: Report) -> dict[str, int | float | str]:
+    """The figures of the table and of the JSON file, in the order they are shown; ``equal`` is RTL and golden model."""
+    seconds = evaluation.seconds
     return {
-        "images": n,
-        "accuracy fp32": round(evaluation.accuracy(evaluation.float_digits), 4),
-        "accuracy golden int8": round(evaluation.accuracy(evaluation.golden_digits), 4),
-        "accuracy RTL": round(evaluation.accuracy(evaluation.rtl_digits), 4),
-        "logits equal, RTL and golden": f"{evaluation.equal_logits} of {n}",
-        "digits equal, RTL and golden": f"{evaluation.equal_digits} of {n}",
-        "cycles per image, predicted": evaluation.predicted,
-        "cycles as predicted": f"{evaluation.as_predicted} of {n}",
-        "lower bound, cycles": report.bound_cycles,
-        "set by": report.bound_by,
-        "cycles / bound": round(report.ratio, 3),
-        "program bytes": report.program_bytes,
-        "images / s, simulated": round(n / evaluation.seconds, 1),
-        "core cycles / s, simulated": round(int(evaluation.cycles.sum()) / evaluation.seconds),
+        "images": len(evaluation.labels),
+        "accuracy_fp32": evaluation.accuracy(evaluation.float_digits),
+        "accuracy_golden_int8": evaluation.accuracy(evaluation.golden_digits),
+        "accuracy_rtl": evaluation.accuracy(evaluation.rtl_digits),
+        "images_with_equal_logits": evaluation.equal_logits,
+        "images_with_equal_digit": evaluation.equal_digits,
+        "images_with_predicted_cycles": evaluation.as_predicted,
+        "predicted_cycles_per_image": evaluation.predicted,
+        "bound_cycles": report.bound_cycles,
+        "bound_set_by": report.bound_by,
+        "cycles_over_bound": report.ratio,
+        "program_bytes": report.program_bytes,
+        "simulated_images_per_second": len(evaluation.labels) / seconds,
+        "simulated_core_cycles_per_second": int(evaluation.cycles.sum()) / seconds,
     }
 
 
-def table(name: str, figures: dict[str, object]) -> Table:
+def shown_figure(value: int | float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:.4f}" if isinstance(value, float) and value < 10 else f"{value:,.0f}"
+
+
+def table(name: str, figures: dict[str, int | float | str]) -> Table:
     shown = Table(title=f"digits on {name}", title_justify="left", show_header=False)
     shown.add_column()
     shown.add_column(justify="right")
     for label, value in figures.items():
-        shown.add_row(label, f"{value:,}" if isinstance(value, int) else str(value))
+        shown.add_row(label.replace("_", " "), shown_figure(value))
     return shown
 
 
@@ -100,7 +106,7 @@ def table(name: str, figures: dict[str, object]) -> Table:
 @click.option("--images", "count", type=click.IntRange(1, HELD_OUT), default=HELD_OUT, help="How many; default all.")
 @json_option
 def demo(config: LpuConfig, count: int, json_file: Path | None) -> None:
-    """Recognise handwritten digits on the simulated core; exit code 1 where it differs from the golden model."""
+    """Recognise handwritten digits on the core. Exit code 1 where RTL and golden model differ."""
     console, split, model = Console(), load_split().first(count), FloatModel.load()
     int8 = quantise(model, config)
     with console.status(f"compiling the classifier for {config.name}"):
@@ -109,7 +115,7 @@ def demo(config: LpuConfig, count: int, json_file: Path | None) -> None:
         build(config)
     with progress_bar(console, "simulating images", count) as progress:
         evaluation = evaluate(compiled, model, int8, split, progress)
-    figures = summary(evaluation, compiled.report)
+    figures = figures_of(evaluation, compiled.report)
     console.print(art_row(split.test_images, evaluation))
     console.print(table(config.name, figures))
     save_picture(PICTURE, split.test_images, evaluation)
