@@ -144,9 +144,7 @@ class LpuConfig:
 
     def _check_geometry(self) -> None:
         self._require_range("lanes", 4, 1024)
-        self._require(
-            self.lanes in (4, 8) or self.lanes % SUPERLANE_LANES == 0, "lanes", "4, 8, or a multiple of 16"
-        )
+        self._require(self.lanes in (4, 8) or self.lanes % SUPERLANE_LANES == 0, "lanes", "4, 8, or a multiple of 16")
         for field in ("streams_east", "streams_west"):
             self._require_range(field, STREAMS_PER_GROUP, 64)
             self._require(getattr(self, field) % STREAMS_PER_GROUP == 0, field, "a multiple of 4 (streams form SG4s)")

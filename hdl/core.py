@@ -21,7 +21,7 @@ from hdl.switch.rotor import Rotor
 
 
 class Core(wiring.Component):
-    """A complete core behind its host port. With ``config.trace`` it exports the retire bundle (docs/architecture.md)."""
+    """A complete core behind its host port; with ``config.trace`` also the retire bundle of docs/architecture.md."""
 
     def __init__(self, config: LpuConfig) -> None:
         self._config = config

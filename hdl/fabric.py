@@ -68,4 +68,4 @@ class StreamFabric:
                 passing = Mux(enable, vector, passing)
             exists = True
             if position + step in positions:
-                m.d.sync += self.value(direction, position + step, index).eq(passing)  # type: ignore[attr-defined]
+                m.d.sync += self.value(direction, position + step, index).eq(passing)

@@ -528,4 +528,3 @@ DOCS: Mapping[Opcode, str] = {
     Opcode.TRANSPOSE: "weight bus: out_s[i] = in_i[s] within each superlane; needs weight_streams = its lanes.",
     Opcode.MAXLANE: "out[i] = max over all lanes j of int32 x[j]; wide only.",
 }
-

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import Direction, LpuConfig, Unit, UnitKind
 from hdl.emit import Shared, shared
 from hdl.fabric import StreamFabric
-from hdl.isa import QueueKind, Queue, queues
+from hdl.isa import Queue, QueueKind, queues
 from hdl.layouts import issue_layout, lane_bits, matrix_units, port_name, result_layout, superlane_command
 from hdl.memory.group import MemoryTile
 from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables, one_of

@@ -18,8 +18,6 @@ START_CYCLES = 4
 """WAIT looks at `done` this many cycles after the start was written, when the flag of the last run is down."""
 REQUEST_CYCLES = 4096
 """A request that is not answered for this long ends the script as `timeout`."""
-TRAIL_CYCLES = 128
-"""A trace stays open this long after `done`, for results of elements issued just before the last END."""
 
 _PLAYER = """\
 // Plays host scripts on lpu_core's host port, and logs its commit trace.
@@ -40,10 +38,10 @@ module {top} (
     assign script_reset = playing && op == {RESET};
     assign idle = waited >= {start_cycles} && done && !running;
     assign failed = host__valid && host__ready && host__error;
-    assign timeout = playing && (op == {WAIT} ? waited >= host__w_data && !idle : waited >= {request_cycles});
+    assign timeout = playing && (op == {WAIT} ? waited >= host__w_data : waited >= {request_cycles});
     always_comb case (op)
         {WRITE}, {READ}: complete = host__ready;
-        {WAIT}: complete = trailing >= (trace_file != 0 ? {trail_cycles} : 0) && idle;
+        {WAIT}: complete = idle;
         default: complete = 1;
     endcase
 
@@ -70,12 +68,8 @@ module {top} (
                 {{op, host__addr, host__w_data}} <= request;
                 count <= count + 1;
                 waited <= 0;
-                trailing <= 0;
             end else stop();
-        end else begin
-            waited <= waited + 1;
-            if (idle) trailing <= trailing + 1;
-        end
+        end else waited <= waited + 1;
     end
 
     task stop();
@@ -92,13 +86,6 @@ module {top} (
     endtask
 """
 
-_LATE = """\
-    // the core counts to the cycle in which `running` is last up; results of its last elements may come later
-    logic [31:0] late, now;
-    assign now = running ? cycle : cycle + late;
-    always_ff @(posedge clk) late <= running ? 1 : late + 1;
-"""
-
 _NEXT = 255
 """Operation that completes at once: what the player holds before it has read its first request."""
 
@@ -108,7 +95,6 @@ def _player() -> str:
     return _PLAYER.format(
         top=TOP,
         start_cycles=START_CYCLES,
-        trail_cycles=TRAIL_CYCLES,
         request_cycles=REQUEST_CYCLES,
         NEXT=f"8'd{_NEXT}",
         **ops,
@@ -140,10 +126,10 @@ def _logger(config: LpuConfig) -> list[str]:
     lines = []
     for queue in queues(config):
         port = _port(queue)
-        lines.append(f'if ({port}__issue) $fwrite(trace_file, "I %0d {queue.name} %0d\\n", now, {port}__pc);')
+        lines.append(f'if ({port}__issue) $fwrite(trace_file, "I %0d {queue.name} %0d\\n", cycle, {port}__pc);')
         for superlane in range(config.superlanes if has_results(queue) else 0):
             digest = f"{port}__digest[{32 * superlane} +: 32]"
-            line = f'$fwrite(trace_file, "R %0d {queue.name} {superlane} %08x\\n", now, {digest});'
+            line = f'$fwrite(trace_file, "R %0d {queue.name} {superlane} %08x\\n", cycle, {digest});'
             lines.append(f"if ({port}__valid[{superlane}]) {line}")
     return lines
 
@@ -155,8 +141,7 @@ def wrapper_verilog(config: LpuConfig) -> str:
     text += "".join(f"    logic [{width - 1}:0] {name};\n" for name, width in signals.items())
     if signals:
         body = "".join(f"        {line}\n" for line in _logger(config))
-        text += _LATE
-        text += f"    always_ff @(posedge clk) if (trace_file != 0) begin\n{body}    end\n"
+        text += f"    always_ff @(posedge clk) if (trace_file != 0 && running) begin\n{body}    end\n"
     ports = ["clk", "rst", "host__valid", "host__write", "host__addr", "host__w_data"]
     ports += ["host__ready", "host__r_data", "host__error", "done", "running", *signals]
     wiring = ", ".join(".rst(rst || script_reset)" if name == "rst" else f".{name}({name})" for name in ports)

@@ -120,7 +120,7 @@ def test_run_writes_outputs_figures_and_trace(tmp_path: Path) -> None:
     image.save(tmp_path / "image")
     np.save(tmp_path / "x.npy", matmul_input(2, 8, 0))
     files = {name: tmp_path / name for name in ("figures", "trace", "out")}
-    args = ["--preset", "nano", "--input", f"x={tmp_path / 'x.npy'}"]
+    args: list[object] = ["--preset", "nano", "--input", f"x={tmp_path / 'x.npy'}"]
     args += ["--output", files["out"], "--json", files["figures"], "--trace", files["trace"]]
     result = lpu("run", tmp_path / "image", *args)
     assert result.exit_code == 0 and "RTL = golden" in result.stdout

@@ -13,7 +13,7 @@ NANO, SMALL = preset("nano"), preset("small")
 
 
 def requests(script: Script) -> list[tuple[int, int, int]]:
-    return [tuple(int(part) for part in request) for request in script.requests]
+    return [(int(op), int(addr), int(data)) for op, addr, data in script.requests]
 
 
 def test_a_row_is_written_lane_0_first_in_the_low_byte() -> None:

@@ -48,7 +48,7 @@ class LoopStack(wiring.Component):
         return m
 
     def _level(self, m: Module, k: int, inner_again: Value) -> Value:
-        """One level; returns whether it goes back to its start. An inner level that goes back keeps this one as it is."""
+        """One level; returns whether it goes back to its start. An inner level that does keeps this one as it is."""
         open_ = self._open[k]
         start = Signal(self._pc_bits, name=f"start{k}", reset_less=True)
         end = Signal(self._pc_bits, name=f"end{k}", reset_less=True)

@@ -17,8 +17,8 @@ class IssueQueue(Shared):
     """Issues the elements of one queue's program by the sequencing rule of ``hdl/isa.py``; never waits for data.
 
     ``start`` in cycle c makes T = 0 the cycle c + 3. In the issue cycle of an element ``issue.valid`` holds; ``pc`` is
-    its instruction's row. ``ended`` rises in the cycle T of END. ``notify_out`` is T - 1 of a NOTIFY; ``notify_in`` is the
-    OR of all queues' one cycle later. An opcode that is not the queue's own ends it with ``illegal``.
+    its instruction's row. ``ended`` rises in the cycle T of END. ``notify_out`` is T - 1 of a NOTIFY; ``notify_in`` is
+    the OR of all queues' one cycle later. An opcode that is not the queue's own ends it with ``illegal``.
     Program rows are written through ``write_en``/``write_row``/``write_word`` while the core is idle.
     """
 

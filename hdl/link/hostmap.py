@@ -99,6 +99,8 @@ def sram_address(config: LpuConfig, unit: Unit, addr: int, word: int = 0) -> int
     row_bits = config.row_bits(unit.memory)
     slice_, row = addr >> row_bits, addr & ((1 << row_bits) - 1)
     if not (0 <= slice_ < unit.memory.slices and row < unit.memory.depth_rows):
-        raise HostMapError(f"{unit.name}: slice {slice_} row {row}: has {unit.memory.slices} x {unit.memory.depth_rows}")
+        raise HostMapError(
+            f"{unit.name}: slice {slice_} row {row}: has {unit.memory.slices} x {unit.memory.depth_rows}"
+        )
     group = memory_groups(config).index(unit)
     return Region.SRAM << REGION_SHIFT | (group << config.addr_bits | addr) << word_field_bits(config) | word

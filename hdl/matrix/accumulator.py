@@ -72,5 +72,3 @@ class AccumulatorColumn(Shared):
             m.d.sync += after.eq(hop)
             hop = after
         m.d.comb += self.result.eq(hop)
-
-

@@ -81,7 +81,7 @@ class MemoryTile(Shared):
         vectors = [Signal(self._width, name=f"taken{j}", reset_less=True) for j in range(STREAMS_PER_GROUP)]
         for vector, byte in zip(vectors, group, strict=True):
             m.d.sync += vector.eq(Mux(self.write.wide, byte, single))
-        return vectors  # type: ignore[return-value]
+        return vectors
 
     def _drive(self, m: Module, rows: list[Value]) -> None:
         """The cycle after the access: the rows are out of the SRAM."""

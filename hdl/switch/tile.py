@@ -9,7 +9,18 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit
 from hdl.isa import Opcode, QueueKind
 from hdl.layouts import issue_layout, lane_bits
-from hdl.streams import Reach, StreamView, byte_vectors, choose, digest, drive_enables, drive_ports, int32_lanes, one_of, view_ports
+from hdl.streams import (
+    Reach,
+    StreamView,
+    byte_vectors,
+    choose,
+    digest,
+    drive_enables,
+    drive_ports,
+    int32_lanes,
+    one_of,
+    view_ports,
+)
 from hdl.switch.rotor import word_layout
 
 

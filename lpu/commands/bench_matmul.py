@@ -16,14 +16,15 @@ from sim.files import write_atomically
 
 
 def table(results: list[MatmulResult]) -> Table:
-    shown = Table(title=f"int8 matrix products on {results[0].report.config}", title_justify="left")
-    for column in ("M x K x N", "predicted", "measured", "bound", "set by", "ratio", "MXM busy", "program bytes"):
-        shown.add_column(column, justify="left" if column in ("M x K x N", "set by") else "right")
+    """A row per product: cycles predicted and measured, the lower bound and the queue that sets it."""
+    shown = Table(title=f"int8 matrix products on {results[0].report.config}, cycles", title_justify="left")
+    for column in ("M x K x N", "predicted", "measured", "bound", "set by", "ratio", "MXM busy", "bytes"):
+        shown.add_column(column, justify="left" if column in ("M x K x N", "set by") else "right", no_wrap=True)
     for result in results:
         report = result.report
         numbers = (f"{report.cycles:,}", f"{result.measured:,}", f"{report.bound_cycles:,}", report.bound_by)
         shares = (f"{report.ratio:.3f}", f"{report.matrix_occupancy:.1%}", f"{report.program_bytes:,}")
-        shown.add_row(" x ".join(map(str, result.shape)), *numbers, *shares)
+        shown.add_row("x".join(map(str, result.shape)), *numbers, *shares)
     return shown
 
 
