@@ -41,7 +41,7 @@ class VerilogWriter:
     def instance(self, component: Shared) -> Instance:
         """An instance of the component's module, wired to the component's own ports."""
         self._modules.setdefault(component.module_name, component)
-        component._MustUse__used = True  # type: ignore[attr-defined]  # its module stands for it
+        component._MustUse__used = True  # its module stands for it
         ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
         for path, member, value in component.signature.flatten(component):
             side = "i" if member.flow is In else "o"

@@ -15,8 +15,8 @@ Driver = tuple[Value, Value]
 class StreamFabric:
     """Collects what drives each stream at each position and builds the registers between positions.
 
-    value[p + 1](t + 1) = driven at p in t ? driven value : value[p](t), eastward; westward streams mirror this. Registers
-    exist only where some unit upstream can drive the stream; elsewhere a stream reads as zeros.
+    value[p + 1](t + 1) = driven at p in t ? driven value : value[p](t), eastward; westward streams mirror this.
+    Registers exist only where some unit upstream can drive the stream; elsewhere a stream reads as zeros.
     """
 
     def __init__(self, config: LpuConfig) -> None:

@@ -510,8 +510,8 @@ DOCS: Mapping[Opcode, str] = {
     Opcode.SYNC: "Wait for a NOTIFY.",
     Opcode.NOTIFY: "Release the queues that wait at SYNC.",
     Opcode.LOOP: "Run the next `length` instructions n times, without overhead between iterations.",
-    Opcode.READ: "stream <- SRAM[addr]. Data group: one slice on any data stream, or (wide) row `addr` of the 4 slices on "
-    "an SG4. Weight group: one slice on any data stream, or (wide) slice j on weight-bus stream j.",
+    Opcode.READ: "stream <- SRAM[addr]. Data group: one slice on any data stream, or (wide) row `addr` of the 4 slices "
+    "on an SG4. Weight group: one slice on any data stream, or (wide) slice j on weight-bus stream j.",
     Opcode.GATHER: "READ at addr + index; with `spread` slice j uses the index in lane j.",
     Opcode.WRITE: "SRAM[addr] <- stream. Data group: one slice, or (wide) an SG4 into the 4 slices. Weight group: one "
     "slice, or (wide) the same stream into every slice.",

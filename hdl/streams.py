@@ -47,7 +47,7 @@ def view_ports(reach: Reach, width: int) -> dict[str, wiring.Member]:
 
 
 def drive_ports(config: LpuConfig, reach: Reach) -> dict[str, wiring.Member]:
-    """Output ports: ``drive_east``/``drive_west`` enables per stream, and ``lanes``: the vector for stream s is s mod 4."""
+    """Output ports: ``drive_east``/``drive_west`` enables per stream; ``lanes``: stream s drives vector s mod 4."""
     ports = {f"drive_{d.name.lower()}": Out(len(reach.streams[d])) for d in reach.streams}
     return {**ports, "lanes": Out(data.ArrayLayout(lane_bits(config), STREAMS_PER_GROUP))}
 

@@ -34,8 +34,8 @@ def traced_queues(config: LpuConfig) -> tuple[Queue, ...]:
 class Superlane(Shared):
     """S lanes of all units. ``command`` goes on to the next superlane a cycle later.
 
-    For the matrix planes it hands out the weight bus and the chosen activations and takes results back; for the switch it
-    hands out operands of cross-superlane moves; for the host port it drives ``link_row`` and shows what arrives.
+    For the matrix planes it hands out the weight bus and the chosen activations and takes results back; for the switch
+    it hands out operands of cross-superlane moves; for the host port it drives ``link_row`` and shows what arrives.
     """
 
     def __init__(self, config: LpuConfig) -> None:

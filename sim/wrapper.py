@@ -29,19 +29,18 @@ module {top} (
     logic [31:0] host__addr, host__w_data, host__r_data;
     logic [7:0] op;
     logic [71:0] request;
-    logic [31:0] count, waited, trailing;
-    logic playing, failed, timeout, complete, idle;
+    logic [31:0] count, waited;
+    logic playing, failed, timeout, complete;
     integer requests, answers, trace_file;
 
     assign host__valid = playing && (op == {WRITE} || op == {READ});
     assign host__write = op == {WRITE};
     assign script_reset = playing && op == {RESET};
-    assign idle = waited >= {start_cycles} && done && !running;
     assign failed = host__valid && host__ready && host__error;
-    assign timeout = playing && (op == {WAIT} ? waited >= host__w_data : waited >= {request_cycles});
+    assign timeout = playing && !complete && waited >= (op == {WAIT} ? host__w_data : {request_cycles});
     always_comb case (op)
         {WRITE}, {READ}: complete = host__ready;
-        {WAIT}: complete = idle;
+        {WAIT}: complete = waited >= {start_cycles} && done && !running;
         default: complete = 1;
     endcase
 
@@ -56,7 +55,7 @@ module {top} (
             playing <= 1;
             op <= {NEXT};
             count <= 0;
-        end else if (playing && (failed || timeout && !complete)) begin
+        end else if (playing && (failed || timeout)) begin
             $fwrite(answers, "%s %0d\\n", failed ? "error" : "timeout", count - 1);
             broken <= 1;
             stop();
@@ -92,13 +91,8 @@ _NEXT = 255
 
 def _player() -> str:
     ops = {op.name: f"8'd{op.value}" for op in Op}
-    return _PLAYER.format(
-        top=TOP,
-        start_cycles=START_CYCLES,
-        request_cycles=REQUEST_CYCLES,
-        NEXT=f"8'd{_NEXT}",
-        **ops,
-    )
+    limits = {"start_cycles": START_CYCLES, "request_cycles": REQUEST_CYCLES}
+    return _PLAYER.format(top=TOP, NEXT=f"8'd{_NEXT}", **limits, **ops)
 
 
 def _port(queue: Queue) -> str:

@@ -1,4 +1,4 @@
-"""The host port: registers, program windows and SRAM windows behind a 32-bit request port; see ``hdl/link/hostmap.py``."""
+"""The host port: registers, program and SRAM windows behind a 32-bit request port; see ``hdl/link/hostmap.py``."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def settle_cycles(config: LpuConfig) -> int:
 class HostPort(wiring.Component):
     """Answers one request at a time; an SRAM row takes ``settle_cycles``, everything else one cycle.
 
-    An SRAM write drives ``row`` onto the streams and holds a write poke until the row is surely everywhere; a read holds a
-    read poke until the row surely reached ``captured``. Holding instead of timing keeps the port free of hop counts.
+    An SRAM write drives ``row`` onto the streams and holds a write poke until the row is surely everywhere; a read
+    holds a read poke until the row surely reached ``captured``. Holding instead of timing keeps the port free of hop counts.
     """
 
     def __init__(self, config: LpuConfig) -> None:

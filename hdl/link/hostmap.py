@@ -1,13 +1,14 @@
 """The host port's address map: 32-bit words at 32-bit word addresses, one truth for RTL, drivers and bridges.
 
 Top-level ports (``host`` bundle of :class:`hdl.core.Core`)
-    ``host__valid``, ``host__write``, ``host__addr`` (32), ``host__w_data`` (32) in; ``host__ready``, ``host__r_data`` (32),
-    ``host__error`` out. A request is held until a cycle with ``ready``; ``r_data`` and ``error`` are valid in that cycle.
+    ``host__valid``, ``host__write``, ``host__addr`` (32), ``host__w_data`` (32) in; ``host__ready``,
+    ``host__r_data`` (32), ``host__error`` out. A request is held until a cycle with ``ready``; ``r_data`` and ``error``
+    are valid in that cycle.
 
 Regions (address bits 31..30)
     0  registers (:class:`Register`), accessible at any time
     1  programs, write only: {queue, row, word}; the words of a row are written in ascending order, the last one commits
-    2  SRAM: {group, slice, row, word}; writes as above (one row is ``lanes/4`` words, lane 0 in the low byte of word 0);
+    2  SRAM: {group, slice, row, word}; writes as above (a row is ``lanes/4`` words, lane 0 in the low byte of word 0);
        reading word 0 fetches the row, words 1.. return the rest of the row fetched last
 An access to regions 1 or 2 during a run, beyond the map, or to a missing row answers ``error`` and changes nothing.
 """

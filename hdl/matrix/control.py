@@ -16,7 +16,7 @@ PSUM_LATENCY = 4
 
 
 class WeightControl(wiring.Component):
-    """Element i of LW captures block i mod (L/ws) of the tile; with ``install`` a completed tile is installed a cycle later.
+    """Element i of LW captures block i mod (L/ws) of the tile; ``install``: a complete tile is installed a cycle later.
 
     ``command`` is combinational: it holds in the issue cycle.
     """

@@ -25,10 +25,10 @@ class Supercell(Shared):
     """psum_out[n] = psum_in[n] + sum_k W[n][k] * x[k], n and k in 0..S-1, W int8 weight-stationary, x int8.
 
     All cycles are local: supercell (superlane r, column c) is r + c cycles behind the command's issue T.
-    Weights: rows of block ``command.block`` are captured from ``weights`` in T when ``command.column`` is 0; ``install``
-    in T copies the buffer to the array. Both hop on to the next column, registered, with ``column`` one less.
-    Activations: ``x`` in T, products in T + 2, sums of 4 in T + 3, ``psum_out`` in T + 4; ``psum_in`` is wanted in T + 3,
-    which is the ``psum_out`` cycle of the superlane above. ``x_next`` is x one cycle late, for the next column.
+    Weights: rows of block ``command.block`` are captured from ``weights`` in T when ``command.column`` is 0;
+    ``install`` in T copies the buffer to the array. Both hop on to the next column, with ``column`` one less.
+    Activations: ``x`` in T, products in T + 2, sums of 4 in T + 3, ``psum_out`` in T + 4. ``psum_in`` is wanted in
+    T + 3, which is the ``psum_out`` cycle of the superlane above. ``x_next`` is x one cycle late, for the next column.
     """
 
     def __init__(self, config: LpuConfig) -> None:

@@ -49,7 +49,7 @@ class Bank(Shared):
         return m
 
     def verilog(self) -> str:
-        """The same memory without an initial value per row, which every tool maps to block RAM and simulators load fast."""
+        """The same memory without an initial value per row, which every tool maps to block RAM and loads fast."""
         row_bits = (self._depth - 1).bit_length()
         return f"""\
 module {self.module_name}(

@@ -20,7 +20,7 @@ class Rotor(wiring.Component):
     """out[i] = x[(i - amount) mod L] (ROTATE), the same with zeros shifted in (SHIFT), x[amount] (DISTRIBUTE), or
     max_j int32 x[j] (MAXLANE).
 
-    ``x[r]`` is wanted r cycles after ``x[0]``; ``out[r]`` follows R cycles after ``x[r]``, MAXLANE's combinationally late.
+    ``x[r]`` is wanted r cycles after ``x[0]``; ``out[r]`` follows R cycles after ``x[r]``, MAXLANE's late in it.
     The superlanes are brought into step, moved as one vector of L words, and staggered again.
     ``issue`` is the command in the cycle of ``x[0]``.
     """

@@ -27,8 +27,9 @@ from hdl.switch.rotor import word_layout
 class SwitchTile(wiring.Component):
     """PERMUTE and SELECT within the superlane; SHIFT, ROTATE, DISTRIBUTE and MAXLANE through the :class:`Rotor`.
 
-    ``amount`` of SELECT is relative to this superlane. Operands are taken in T. ``rotor_x`` (T + 1) is x as a word per lane, its counterpart ``rotor_out`` is wanted in
-    T + 2 + (R - 1); every result is driven in T + 3 + (R - 1). A single stream travels in the low byte of each word.
+    Operands are taken in T; ``amount`` of SELECT is relative to this superlane. ``rotor_x`` (T + 1) is x as a word per
+    lane, its counterpart ``rotor_out`` is wanted in T + 2 + (R - 1); every result is driven in T + 3 + (R - 1). A
+    single stream travels in the low byte of each word.
     TRANSPOSE takes the weight bus in T and drives it, transposed, in T + 1.
     """
 
