@@ -12,7 +12,7 @@ from hdl.emit import shared
 from hdl.isa import Queue, QueueKind, queues, stream
 from hdl.layouts import lane_bits, matrix_units, port_name
 from hdl.link.host import HOST_SIGNATURE, HostPort
-from hdl.link.hostmap import ErrorFlag, memory_groups
+from hdl.link.hostmap import NO_QUEUE, ErrorFlag, memory_groups
 from hdl.matrix.control import ActivationControl, WeightControl
 from hdl.matrix.plane import MatrixPlane
 from hdl.memory.access import AccessHead
@@ -151,6 +151,7 @@ class Core(wiring.Component):
         ]
         m.d.comb += self._host.new_errors.eq(Mux(checked, flags, 0))
         culprit = illegal | out_of_range
+        m.d.comb += self._host.error_queue.eq(NO_QUEUE)
         for number in reversed(range(len(illegal))):
             with m.If(culprit[number]):
                 m.d.comb += self._host.error_queue.eq(number)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hdl.config import LpuConfig
 from hdl.isa import Instruction, Opcode, Queue, encode, queue, queues
 from hdl.link.hostmap import (
+    NO_QUEUE,
     ErrorFlag,
     Register,
     program_address,
@@ -149,17 +150,19 @@ class RunStatus:
 
     cycles: int
     errors: ErrorFlag
-    error_queue: str
+    error_queue: str | None
     error_cycle: int
 
     @classmethod
     def of(cls, config: LpuConfig, words: NDArray[np.uint32]) -> RunStatus:
         """The status in the words that answered :meth:`Script.run`."""
         cycles, flags, number, error_cycle = (int(word) for word in words)
-        return cls(cycles, ErrorFlag(flags), queues(config)[number].name, error_cycle)
+        name = None if number == NO_QUEUE else queues(config)[number].name
+        return cls(cycles, ErrorFlag(flags), name, error_cycle)
 
     def check(self) -> None:
         """Raise HostError when an error flag is up."""
         if self.errors:
             names = ", ".join(flag.name or "" for flag in self.errors)
-            raise HostError(f"core raised {names} in cycle {self.error_cycle}, queue {self.error_queue}")
+            where = f", queue {self.error_queue}" if self.error_queue else ""
+            raise HostError(f"core raised {names} in cycle {self.error_cycle}{where}")

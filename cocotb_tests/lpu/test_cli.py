@@ -12,6 +12,7 @@ from compiler.build import compile_graph
 from compiler.workloads import matmul_graph, matmul_input
 from hdl.config import PRESETS, preset
 from lpu.main import main
+from sim.compare import Comparison
 
 NANO = preset("nano")
 
@@ -102,6 +103,15 @@ def test_fuzz_counts_programs_and_differences() -> None:
     result = lpu("fuzz", "--preset", "nano", "--seeds", "4-5", "--length", "60")
     assert result.exit_code == 0
     assert "2 programs on nano, " in result.stdout and result.stdout.rstrip().endswith(": 0 differ")
+
+
+def test_fuzz_names_the_seed_that_differs_and_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = [Comparison(100, 50, None), Comparison(90, 40, "cycle 7, queue d0.r: issue in rtl only")]
+    monkeypatch.setattr("lpu.commands.fuzz.compare_random", lambda *_: results)
+    result = lpu("fuzz", "--preset", "nano", "--seeds", "8-9")
+    assert result.exit_code == 1
+    assert "seed 9: cycle 7, queue d0.r: issue in rtl only\n" in result.stdout and "seed 8" not in result.stdout
+    assert "2 programs on nano, 90 elements in 190 cycles: 1 differ" in result.stdout
 
 
 @pytest.mark.rtl

@@ -10,6 +10,7 @@ from hdl.config import LpuConfig
 from hdl.isa import queues, word_bits
 from hdl.link.hostmap import (
     DEVICE_ID,
+    NO_QUEUE,
     PROGRAM_WORD_BITS,
     REGION_SHIFT,
     ErrorFlag,
@@ -43,7 +44,7 @@ class HostPort(wiring.Component):
     """Answers one request at a time; an SRAM row takes ``settle_cycles``, everything else one cycle.
 
     An SRAM write drives ``row`` onto the streams and holds a write poke until the row is surely everywhere; a read
-    holds a read poke until the row surely reached ``captured``. Holding instead of timing keeps the port free of hop counts.
+    holds a read poke until the row surely reached ``captured``. Holding spares the port all hop counts.
     """
 
     def __init__(self, config: LpuConfig) -> None:
@@ -80,7 +81,7 @@ class HostPort(wiring.Component):
         self._reading = Signal(name="reading")
         self._side = Signal(name="side")
         self._errors = Signal(len(ErrorFlag), name="errors")
-        self._error_queue = Signal(8, name="first_error_queue")
+        self._error_queue = Signal(8, init=NO_QUEUE, name="first_error_queue")
         self._error_cycle = Signal(32, name="first_error_cycle")
         m.d.sync += [self.bus.ready.eq(0), self.bus.error.eq(0), self.start.eq(0), self.program_en.eq(0)]
         with m.If(self._busy != 0):
@@ -121,7 +122,7 @@ class HostPort(wiring.Component):
                 m.d.sync += self.start.eq(1)
                 self._accept(m)
             with m.Elif(number == Register.ERRORS):
-                m.d.sync += [self._errors.eq(0), self._error_queue.eq(0), self._error_cycle.eq(0)]
+                m.d.sync += [self._errors.eq(0), self._error_queue.eq(NO_QUEUE), self._error_cycle.eq(0)]
                 self._accept(m)
             with m.Else():
                 self._refuse(m)

@@ -24,6 +24,8 @@ from hdl.isa import Queue, QueueKind, queues, word_bits
 DEVICE_ID = 0x4C505531
 """'LPU1', the value of Register.ID."""
 REGION_SHIFT = 30
+NO_QUEUE = 0xFF
+"""In Register.ERROR_QUEUE: no flag is up, or two queues raised it together (STREAM_CONFLICT)."""
 
 
 class Region(enum.IntEnum):
@@ -41,7 +43,7 @@ class Register(enum.IntEnum):
     STATUS = 3  # read: bit 0 running, bit 1 done
     CYCLES = 4  # read: cycles of the running or last run
     ERRORS = 5  # read: sticky flags (ErrorFlag); any write clears them
-    ERROR_QUEUE = 6  # read: number of the queue that raised the first flag since the last clear (0 if none)
+    ERROR_QUEUE = 6  # read: number of the queue that raised the first flag since the last clear, or NO_QUEUE
     ERROR_CYCLE = 7  # read: its cycle
 
 
