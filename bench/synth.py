@@ -25,10 +25,12 @@ from sim.build import core_verilog
 BUILD = Path("build/synth")
 TOP = "lpu_core"
 SCRIPT = (
-    "read_verilog -sv {verilog}; hierarchy -top {top}; proc; "
+    "read_verilog -sv core.v; hierarchy -top {top}; proc; "
     "select {top} {superlane}; write_json -selected pre.json; select -clear; "
-    "synth_ecp5 -top {top} -noflatten; tee -q -o stat.part stat -json"
+    "synth_ecp5 -top {top} -noflatten -run begin:map_luts; splitnets; synth_ecp5 -top {top} -run map_luts:check; "
+    "tee -q -o stat.part stat -json"
 )
+"""Without splitnets, yosys 0.70 meets two wires of one name after ABC9 in the supercell, and stops."""
 
 RESOURCES: Mapping[str, tuple[str, ...]] = {
     "lut4": ("LUT4",),
@@ -106,7 +108,7 @@ def run_yosys(folder: Path, verilog: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "core.v").write_text(verilog)
     log = folder / "yosys.log"  # YoWASP's own output ends with the first call of ABC
-    script = SCRIPT.format(verilog="core.v", top=TOP, superlane=SUPERLANE)
+    script = SCRIPT.format(top=TOP, superlane=SUPERLANE)
     command = [yosys_command(), "-q", "-l", log.name, "-p", script]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:

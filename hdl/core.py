@@ -49,7 +49,7 @@ class Core(wiring.Component):
         for unit in matrix_units(self._config):
             self._matrix(m, unit, platform)
         for unit in switch_units(self._config):
-            self._rotor(m, unit)
+            self._rotor(m, unit, platform)
         self._host_port(m)
         self._errors(m, Cat(out_of_range))
         if self._config.trace:
@@ -108,8 +108,9 @@ class Core(wiring.Component):
                 getattr(superlane, f"{unit.name}_result").eq(plane.results[r]),
             ]
 
-    def _rotor(self, m: Module, unit: Unit) -> None:
-        m.submodules[f"{unit.name}_rotor"] = rotor = Rotor(self._config)
+    def _rotor(self, m: Module, unit: Unit, platform: object) -> None:
+        rotor = Rotor(self._config)
+        m.submodules[f"{unit.name}_rotor"] = shared(rotor, platform)
         m.d.comb += rotor.issue.eq(getattr(self._lanes[0], f"{unit.name}_issue"))
         for r, superlane in enumerate(self._lanes):
             m.d.comb += rotor.x[r].eq(getattr(superlane, f"{unit.name}_x"))

@@ -65,6 +65,10 @@ class Bench:
         response = _play(self._directory, (cycles, tuple(self._outputs)))
         return [{name: _decode(self._outputs[name], raw) for name, raw in cycle.items()} for cycle in response]
 
+    def width(self, port: str) -> int:
+        """Bits of an output port."""
+        return _width(self._outputs[port])
+
     def _inputs_of(self, values: Mapping[str, Any]) -> dict[str, int]:
         unknown = values.keys() - self._inputs.keys()
         assert not unknown, f"no input ports {unknown}"

@@ -156,7 +156,7 @@ def test_matrix_plane(config: LpuConfig, count: int) -> None:
 
 
 def test_extreme_sums() -> None:
-    """All products -128 * -128 and -128 * 127: the largest and smallest psums, and an accumulator that wraps."""
+    """All products -128 * -128, then all -128 * 127: the largest and the smallest psum."""
     config, stimulus, func = NANO, Stimulus(), 5
     low, high = int.from_bytes(bytes([0x80] * 4), "little"), int.from_bytes(bytes([0x7F] * 4), "little")
     bus = sum(low << 32 * s for s in range(4))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
+from hdl.emit import Shared
 from hdl.isa import Opcode, QueueKind
 from hdl.layouts import issue_layout
 
@@ -16,7 +17,7 @@ def word_layout(config: LpuConfig) -> data.ArrayLayout:
     return data.ArrayLayout(32, config.superlane_lanes)
 
 
-class Rotor(wiring.Component):
+class Rotor(Shared):
     """out[i] = x[(i - amount) mod L] (ROTATE), the same with zeros shifted in (SHIFT), x[amount] (DISTRIBUTE), or
     max_j int32 x[j] (MAXLANE).
 
@@ -35,6 +36,10 @@ class Rotor(wiring.Component):
                 "out": Out(data.ArrayLayout(word_layout(config), self._rows)),
             }
         )
+
+    @property
+    def module_name(self) -> str:
+        return f"lpu_rotor_{self._config.lanes}"
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
