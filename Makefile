@@ -42,7 +42,7 @@ bench: $(READY) ## cycles of the anchor workloads, predicted and measured (PRESE
 synth: $(READY) ## area of the core (PRESET=small)
 	@$(LPU) bench synth --preset $(PRESET)
 
-docs: $(READY) ## regenerate docs/isa.md from hdl/isa.py
+docs: $(READY) ## regenerate docs/isa.md from hdl/isa
 	@$(LPU) isa --markdown -o docs/isa.md
 
 lock: $(READY) ## rewrite requirements.lock from the pins in pyproject.toml (needs a package index)

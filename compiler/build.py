@@ -43,7 +43,7 @@ def compile_graph(config: LpuConfig, graph: Graph) -> CompiledProgram:
     programs, expansion, lead = emit(config, plan.issues)
     tensors = _tensors(passes, placement, plan, lead)
     memory = _memory(config, placement, tensors)
-    verify(config, programs, [*memory, *_input_rows(config, tensors)], tensors)
+    verify(config, programs, [*memory, *input_rows(config, tensors)], tensors)
     image = ProgramImage(config, programs, memory, tensors, expansion.cycles)
     return CompiledProgram(image, report(config, plan, programs, expansion.cycles))
 
@@ -109,7 +109,7 @@ def _blocks(rows: Mapping[tuple[str, int], np.ndarray]) -> Iterator[MemoryBlock]
         yield MemoryBlock(*block[0], np.stack([rows[key] for key in block]))
 
 
-def _input_rows(config: LpuConfig, tensors: Sequence[TensorInfo]) -> Iterator[tuple[str, int, int]]:
+def input_rows(config: LpuConfig, tensors: Sequence[TensorInfo]) -> Iterator[tuple[str, int, int]]:
     """Rows that the host writes before a run."""
     for info in tensors:
         if info.kind == "input":

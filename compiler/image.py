@@ -158,11 +158,13 @@ def _decode_program(config: LpuConfig, name: str, words: Sequence[str]) -> tuple
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o644)
             os.replace(file.name, path)
         except BaseException:
             os.unlink(file.name)

@@ -1,6 +1,6 @@
 """What each unit instruction reads from streams and drives onto them: the reach table of docs/architecture.md.
 
-An operand is named by its instruction field; streams are encoded as in ``hdl/isa.py``, offsets are cycles from issue.
+An operand is named by its instruction field; streams are encoded as in ``hdl/isa``, offsets are cycles from issue.
 """
 
 from __future__ import annotations

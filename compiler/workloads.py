@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.ir import Graph
+from compiler.ir import CompileError, Graph
 from golden.numerics import choose_requant
 from hdl.config import LpuConfig
 
@@ -25,7 +25,13 @@ def matmul_graph(config: LpuConfig, M: int, K: int, N: int, seed: int = 0) -> Gr
     """Output ``y`` = requantise(``x`` [M, K] @ w [N, K].T), int8, for the input ``x`` of :func:`matmul_input`.
 
     Each channel has a multiplier and shift of its own, which map its largest sum to +-127.
+    Raises CompileError when an operand is larger than the whole SRAM.
     """
+    largest = max(M * K, K * N, M * N)
+    if largest > config.sram_bytes:
+        raise CompileError(
+            f"matmul {M}x{K}x{N}: operand of {largest} bytes: must fit the {config.sram_bytes} of '{config.name}'"
+        )
     weights = random_int8((N, K), seed + 1)
     sums = matmul_input(M, K, seed).astype(np.float64) @ weights.T
     scales = [choose_requant(config, 127 / max(1.0, peak)) for peak in np.abs(sums).max(axis=0).tolist()]

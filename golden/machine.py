@@ -1,4 +1,4 @@
-"""The whole core, cycle by cycle: what ``docs/architecture.md`` and ``hdl/isa.py`` define, executed on full vectors.
+"""The whole core, cycle by cycle: what ``docs/architecture.md`` and ``hdl/isa`` define, executed on full vectors.
 
 Superlanes are deskewed: everything happens in superlane 0's time; only the trace shows superlane r r cycles later.
 """

@@ -1,4 +1,4 @@
-"""The sequencing rule of ``hdl/isa.py``, executable: programs -> issued elements with absolute cycles."""
+"""The sequencing rule of ``hdl/isa``, executable: programs -> issued elements with absolute cycles."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Direction(enum.IntEnum):
 
 
 class AluKind(enum.StrEnum):
-    """What one ALU of the vector chain can do; see ``hdl/isa.py`` for its operations."""
+    """What one ALU of the vector chain can do; see ``hdl/isa`` for its operations."""
 
     INT = "int"
     REQUANT = "requant"

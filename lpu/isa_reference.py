@@ -1,4 +1,4 @@
-"""The ISA reference, from ``hdl/isa.py`` alone: what docs/isa.md and `lpu isa` show."""
+"""The ISA reference, from ``hdl/isa`` alone: what docs/isa.md and `lpu isa` show."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ def markdown(config: LpuConfig) -> str:
     """docs/isa.md."""
     opening = (
         "# Instruction set\n\n"
-        "Generated from `hdl/isa.py` by `make docs`; widths, ranges and latencies are those of preset "
+        "Generated from `hdl/isa` by `make docs`; widths, ranges and latencies are those of preset "
         f"`{config.name}`.\nBits {OPCODE_BITS - 1}:0 of a word are the opcode. The instructions of a unit share one "
         "field layout.\n\n- An operand with skew d must be on its stream d cycles after the issue (`d_skew`).\n"
         "- A result with latency f is driven f cycles after the issue (`d_func`).\n"
-        "- Sequencing, and how streams are encoded: the docstring of `hdl/isa.py`.\n"
+        "- Sequencing, and how streams are encoded: the docstring of `hdl/isa`.\n"
     )
     return "\n".join([opening, *map(_markdown_table, reference(config))])

@@ -17,7 +17,7 @@ DATA = [SMALL.unit(f"d{i}") for i in range(3)]
 VXM, MXM = SMALL.unit("vxm0"), SMALL.unit("mxm0")
 
 READ_LATENCY, CHAIN_LATENCY = 2, 6
-"""Cycles from issue to the drive, as hdl/isa.py states them for the chain int, requant, int."""
+"""Cycles from issue to the drive, as hdl/isa states them for the chain int, requant, int."""
 ONE_TRIP = READ_LATENCY + 1 + CHAIN_LATENCY + 1
 """READ at d, one hop to vxm, CHAIN, one hop back: the cycle of the WRITE."""
 

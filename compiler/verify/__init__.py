@@ -16,6 +16,7 @@ from compiler.verify.memory import (
     check_tensors,
     memory_logs,
 )
+from compiler.verify.size import check_size
 from compiler.verify.streams import check_nothing_replaced, check_one_driver, check_operands_present, stream_events
 from golden.sequencer import Expansion, SequenceError, expand
 from hdl.config import LpuConfig
@@ -37,6 +38,7 @@ def verify(
     """
     check_encoding(config, programs)
     try:
+        check_size(config, programs)
         expansion = expand(config, programs)
     except SequenceError as error:
         raise VerifyError(str(error)) from error

@@ -14,7 +14,7 @@ from hdl.memory.bank import Bank
 
 
 class IssueQueue(Shared):
-    """Issues the elements of one queue's program by the sequencing rule of ``hdl/isa.py``; never waits for data.
+    """Issues the elements of one queue's program by the sequencing rule of ``hdl/isa``; never waits for data.
 
     ``start`` in cycle c makes T = 0 the cycle c + 3. In the issue cycle of an element ``issue.valid`` holds; ``pc`` is
     its instruction's row. ``ended`` rises in the cycle T of END. ``notify_out`` is T - 1 of a NOTIFY; ``notify_in`` is

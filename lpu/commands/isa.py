@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hdl.config import LpuConfig
 from lpu.isa_reference import ReferenceTable, markdown, reference
-from lpu.options import preset_option
+from lpu.options import OutputPath, preset_option
 from sim.files import write_atomically
 
 
@@ -25,7 +25,7 @@ def shown(table: ReferenceTable) -> Table:
 @click.command()
 @preset_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="Markdown instead of tables.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File for the Markdown.")
+@click.option("-o", "--output", type=OutputPath(), help="File for the Markdown.")
 def isa(config: LpuConfig, as_markdown: bool, output: Path | None) -> None:
     """Instructions, fields, encodings and latencies of a preset."""
     if output is not None and not as_markdown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from compiler.image import ImageError, ProgramImage
 from hdl.config import LpuConfig
-from lpu.options import json_option, preset_option
+from lpu.options import OutputPath, json_option, preset_option
 from sim.compare import ImageComparison, compare_image
 from sim.files import write_atomically
 
@@ -26,10 +27,24 @@ class TensorFile(click.ParamType):
         tensor, separator, path = value.partition("=")
         if not (tensor and separator and path):
             self.fail(f"{value!r}: must be NAME=FILE.npy", param, ctx)
-        try:
-            return tensor, np.load(path, allow_pickle=False)
-        except ValueError as error:
-            raise ImageError(f"{path}: {error}") from error
+        return tensor, load_array(Path(path))
+
+
+def load_array(path: Path) -> np.ndarray:
+    """The array of a ``.npy`` file. Raises ImageError for any other file."""
+    try:
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, EOFError, MemoryError) as error:
+        raise ImageError(f"{path}: {error}: must be a .npy file of numbers") from error
+
+
+def given_once(inputs: tuple[tuple[str, np.ndarray], ...]) -> dict[str, np.ndarray]:
+    """Tensors by name. Raises ImageError for a name given twice."""
+    for name, times in Counter(name for name, _ in inputs).items():
+        if times > 1:
+            raise ImageError(f"input '{name}' given {times} times: must be given once")
+    return dict(inputs)
 
 
 def table(image: ProgramImage, result: ImageComparison) -> Table:
@@ -45,8 +60,8 @@ def table(image: ProgramImage, result: ImageComparison) -> Table:
 @click.argument("image_file", metavar="IMAGE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @preset_option
 @click.option("--input", "inputs", type=TensorFile(), multiple=True, help="Input tensors, one option each.")
-@click.option("--output", "folder", type=click.Path(file_okay=False, path_type=Path), help="Folder for output .npy.")
-@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), help="Write the commit trace here.")
+@click.option("--output", "folder", type=OutputPath(folder=True), help="Folder for output .npy.")
+@click.option("--trace", type=OutputPath(), help="Write the commit trace here.")
 @json_option
 def run(
     image_file: Path,
@@ -58,7 +73,7 @@ def run(
 ) -> None:
     """Run IMAGE on the RTL and on the golden machine; exit code 1 where they or the cycles differ."""
     image = ProgramImage.load(image_file, config)
-    result = compare_image(image, dict(inputs), trace)
+    result = compare_image(image, given_once(inputs), trace)
     Console().print(table(image, result))
     if folder is not None:
         save_outputs(folder, result.outputs)
@@ -74,5 +89,8 @@ def save_outputs(folder: Path, outputs: dict[str, np.ndarray]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in outputs.items():
         partial = folder / f".{name}.partial.npy"
-        np.save(partial, array)
-        partial.replace(folder / f"{name}.npy")
+        try:
+            np.save(partial, array)
+            partial.replace(folder / f"{name}.npy")
+        finally:
+            partial.unlink(missing_ok=True)

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from hdl.config import LpuConfig
-from lpu.options import preset_option
+from lpu.options import OutputPath, preset_option
 from sim.build import core_verilog
 from sim.files import write_atomically
 
 
 @click.command()
 @preset_option
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file (else stdout).")
+@click.option("-o", "--output", type=OutputPath(), help="The file (else stdout).")
 @click.option("--trace", is_flag=True, help="With the commit-trace ports.")
 @click.option("--no-assertions", is_flag=True, help="Without the in-design checks.")
 def verilog(config: LpuConfig, output: Path | None, trace: bool, no_assertions: bool) -> None:

@@ -1,0 +1,97 @@
+"""Configurations from TOML files: the fields of :class:`hdl.config.LpuConfig`, checked like any other.
+
+    base = "small"            # optional: a preset whose fields hold where the file is silent
+    name = "mine"             # optional: else the file's name without .toml
+    acc_rows = 8
+    alus = ["int", "requant", "int"]
+    [[data_groups]]           # once per group; the file's groups replace those of the base
+    slices = 4
+    depth_rows = 1024
+
+Fields that neither the file nor its base gives have LpuConfig's defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hdl.config import PRESETS, AluKind, ConfigError, LpuConfig, MemoryGroup
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+_GROUPS = ("weight_groups", "data_groups")
+_FIELDS = dataclasses.fields(LpuConfig)
+_REQUIRED = [field.name for field in _FIELDS if field.default is dataclasses.MISSING]
+
+
+def load_config(path: Path) -> LpuConfig:
+    """The config of a file. Raises ConfigError in one line naming file, field, value and rule."""
+    try:
+        return _config(path.stem, _read(path))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{error.strerror}: must be a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{error}: must be TOML") from error
+
+
+def _config(stem: str, table: dict[str, Any]) -> LpuConfig:
+    fields = {**_base(table.pop("base", None)), "name": stem}
+    known = [field.name for field in _FIELDS]
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigError(f"{name} = {value!r}: unknown field; known: base, {', '.join(known)}")
+        fields[name] = _value(name, value)
+    missing = [name for name in _REQUIRED if name not in fields]
+    if missing:
+        raise ConfigError(f"{', '.join(missing)}: must be given, or base = one of {', '.join(PRESETS)}")
+    if not isinstance(fields["name"], str) or not _NAME.fullmatch(fields["name"]):
+        raise ConfigError(f"name = {fields['name']!r}: must be 1..40 letters, digits, _ and -, first a letter")
+    return LpuConfig(**fields)
+
+
+def _base(name: object) -> dict[str, Any]:
+    """The fields of the preset ``name``; none without one."""
+    if name is None:
+        return {}
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ConfigError(f"base = {name!r}: must be one of {', '.join(PRESETS)}")
+    return {field.name: getattr(PRESETS[name], field.name) for field in _FIELDS}
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _GROUPS:
+        if not isinstance(value, list):
+            raise ConfigError(f"{name} = {value!r}: must be an array of tables, [[{name}]]")
+        return tuple(_group(f"{name}[{i}]", group) for i, group in enumerate(value))
+    if name == "alus":
+        if not isinstance(value, list):
+            raise ConfigError(f"alus = {value!r}: must be an array of strings")
+        return tuple(map(_alu, value))
+    return value
+
+
+def _alu(kind: object) -> AluKind:
+    if kind not in [str(known) for known in AluKind]:
+        raise ConfigError(f"alus = {kind!r}: each must be one of {', '.join(AluKind)}")
+    return AluKind(str(kind))
+
+
+def _group(place: str, group: object) -> MemoryGroup:
+    names = [field.name for field in dataclasses.fields(MemoryGroup)]
+    if not isinstance(group, Mapping) or sorted(group) != sorted(names):
+        raise ConfigError(f"{place} = {group!r}: must have the fields {' and '.join(names)}")
+    for name, value in group.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ConfigError(f"{place}.{name} = {value!r}: must be an integer")
+    return MemoryGroup(**group)

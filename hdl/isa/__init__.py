@@ -1,0 +1,96 @@
+"""The instruction set: opcodes, fields, encodings, queue sequencing and operand timing, as data.
+
+Time
+    Every queue issues *elements*. An element's issue cycle T is the cycle in which superlane 0 acts on it; superlane r
+    acts at T + r, on data that is r cycles late as well, so programs are written for superlane 0 alone.
+    An operand with skew d must be on its stream, at the unit's position, in cycle T + d. A result with latency f is
+    driven in cycle T + f and is on that stream at a position h >= 1 hops downstream in cycle T + f + h.
+
+Sequencing, per queue; T is the issue cycle of the instruction, "next" that of the following one
+    unit instruction   count elements at T, T + (gap+1), ...; next = T + (count-1)*(gap+1) + 1
+    NOP n              next = T + n
+    REPEAT n, d        issues the preceding unit instruction or NOP n more times, each after d idle cycles;
+                       repetition i (1..n) starts with the address base + i*stride; next = T + n*(d + duration)
+    LOOP n, length     the next ``length`` instructions run n times; next = T + 2, going back costs nothing. Iteration i
+                       adds i*stride to the address of each instruction whose mask names the level (outermost = bit 0)
+    NOTIFY             releases every queue that is waiting at SYNC in cycle T + 1; next = T + 1
+    SYNC               waits; next = (cycle of the NOTIFY) + 2
+    END                ends the queue. The program takes max(T of END) + R cycles, R = superlanes: by then every
+                       WRITE issued before an END has reached its SRAM.
+
+Streams are encoded as 2*index + direction (EAST 0, WEST 1) and written ``E3``, ``W17``.
+"""
+
+from hdl.isa.fields import UNIT_OPCODES, Field, control_fields, fields_of, has_address, unit_fields, word_bits
+from hdl.isa.instruction import Element, Instruction, decode, encode
+from hdl.isa.opcodes import (
+    ALU_LATENCY,
+    ALU_OPS,
+    CONTROL_OPCODES,
+    INDEX_BITS,
+    IW_TO_ABC,
+    LOOP_CYCLES,
+    LW_TO_IW,
+    OPCODE_BITS,
+    SHIFT_BITS,
+    SYNC_LATENCY,
+    WRITE_TO_READ,
+    IntOp,
+    IsaError,
+    Opcode,
+    QueueKind,
+    RequantOp,
+    Source,
+    east,
+    stream,
+    stream_direction,
+    stream_index,
+    stream_name,
+    west,
+)
+from hdl.isa.queues import Queue, queue, queues
+from hdl.isa.timing import DOCS, Timing, alu_offset, timing
+
+__all__ = [
+    "ALU_LATENCY",
+    "ALU_OPS",
+    "CONTROL_OPCODES",
+    "DOCS",
+    "INDEX_BITS",
+    "IW_TO_ABC",
+    "LOOP_CYCLES",
+    "LW_TO_IW",
+    "OPCODE_BITS",
+    "SHIFT_BITS",
+    "SYNC_LATENCY",
+    "UNIT_OPCODES",
+    "WRITE_TO_READ",
+    "Element",
+    "Field",
+    "Instruction",
+    "IntOp",
+    "IsaError",
+    "Opcode",
+    "Queue",
+    "QueueKind",
+    "RequantOp",
+    "Source",
+    "Timing",
+    "alu_offset",
+    "control_fields",
+    "decode",
+    "east",
+    "encode",
+    "fields_of",
+    "has_address",
+    "queue",
+    "queues",
+    "stream",
+    "stream_direction",
+    "stream_index",
+    "stream_name",
+    "timing",
+    "unit_fields",
+    "west",
+    "word_bits",
+]

@@ -1,0 +1,155 @@
+"""The fields of every instruction, their widths and their order in the word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from hdl.config import LpuConfig
+from hdl.isa.opcodes import CONTROL_OPCODES, OPCODE_BITS, IsaError, Opcode, QueueKind
+
+
+@dataclass(frozen=True)
+class Field:
+    """A bit field of an instruction word; ``low`` is the least value the program may hold."""
+
+    name: str
+    bits: int
+    doc: str
+    signed: bool = False
+    low: int = 0
+
+    @property
+    def minimum(self) -> int:
+        return -(1 << (self.bits - 1)) if self.signed else self.low
+
+    @property
+    def maximum(self) -> int:
+        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+
+def _stream_bits(config: LpuConfig) -> int:
+    return 1 + (max(config.streams_east, config.streams_west) - 1).bit_length()
+
+
+def _element_fields(config: LpuConfig) -> tuple[Field, ...]:
+    return (
+        Field("count", config.count_bits, "elements to issue", low=1),
+        Field("gap", config.gap_bits, "idle cycles between elements"),
+    )
+
+
+def _memory_fields(config: LpuConfig) -> tuple[Field, ...]:
+    return (
+        Field("wide", 1, "all slices of the group (else the one slice that addr names)"),
+        Field("addr", config.addr_bits, "{slice, row} of the first element"),
+        Field("stride", config.addr_bits, "added to addr after each element", signed=True),
+        Field("mask", config.loop_levels, "loop levels whose offsets are added to addr"),
+        Field("stream", _stream_bits(config), "data stream (aligned SG4 if wide on a data group)"),
+        Field("lane", 4, "lane of superlane 0 holding the index (GATHER, SCATTER)"),
+        Field("spread", 1, "slice j takes its index from lane j (wide GATHER, SCATTER)"),
+    )
+
+
+def _switch_fields(config: LpuConfig) -> tuple[Field, ...]:
+    return (
+        Field("wide", 1, "work on aligned SG4s (else on single streams)"),
+        Field("x", _stream_bits(config), "operand x"),
+        Field("y", _stream_bits(config), "operand y (SELECT), lane map (PERMUTE)"),
+        Field("out", _stream_bits(config), "result stream"),
+        Field("amount", config.lanes.bit_length() + 1, "lanes to move, lane, or boundary", signed=True),
+    )
+
+
+def _vector_fields(config: LpuConfig) -> tuple[Field, ...]:
+    stream_bits = _stream_bits(config)
+    fields = [
+        Field("x", stream_bits, "operand x of ALU 0"),
+        Field("x_wide", 1, "x is an int32 SG4 (else int8, sign-extended)"),
+        Field("out", stream_bits, "result stream"),
+        Field("out_wide", 1, "result is an int32 SG4 (else saturated to int8)"),
+        Field("last_only", 1, "drive the result of the last element only"),
+        Field("imm", config.imm_bits, "immediate, sign-extended to 32 bits", signed=True),
+    ]
+    for k, kind in enumerate(config.alus):
+        fields += [
+            Field(f"op{k}", 4, f"operation of ALU {k} ({kind.value})"),
+            Field(f"src{k}", 2, f"where ALU {k} takes y from: stream, imm, self"),
+            Field(f"y{k}", stream_bits, f"stream of ALU {k}'s y"),
+            Field(f"y{k}_wide", 1, f"y of ALU {k} is an int32 SG4 (else int8)"),
+        ]
+    return tuple(fields)
+
+
+@cache
+def unit_fields(config: LpuConfig, kind: QueueKind) -> tuple[Field, ...]:
+    """Fields of every unit instruction of a queue kind, in order above the opcode; all share one layout."""
+    element = _element_fields(config)
+    if kind in (QueueKind.MEM_READ, QueueKind.MEM_WRITE):
+        return element + _memory_fields(config)
+    if kind is QueueKind.MXM_WEIGHTS:
+        return (*element, Field("install", 1, "IW by itself one cycle after each complete tile"))
+    if kind is QueueKind.MXM_ACTIVATIONS:
+        return (
+            *element,
+            Field("stream", _stream_bits(config), "activation stream (data, outward)"),
+            Field("out", _stream_bits(config), "inward SG4 for the int32 result"),
+            Field("row", config.acc_addr_bits, "accumulator row of the first element"),
+            Field("walk", 1, "one accumulator row per element (else all elements into one)"),
+            Field("start", 1, "overwrite instead of accumulate: every element if walk, else the first"),
+            Field("emit", 1, "drive the sum on out: every element if walk, else after the last"),
+        )
+    if kind is QueueKind.SWITCH:
+        return element + _switch_fields(config)
+    return element + _vector_fields(config)
+
+
+def has_address(kind: QueueKind) -> bool:
+    """Whether REPEAT and LOOP of this queue kind carry an address stride."""
+    return kind in (QueueKind.MEM_READ, QueueKind.MEM_WRITE)
+
+
+@cache
+def control_fields(config: LpuConfig, kind: QueueKind) -> Mapping[Opcode, tuple[Field, ...]]:
+    """Fields of the control instructions, by opcode."""
+    stride = (Field("stride", config.addr_bits, "address step", signed=True),) if has_address(kind) else ()
+    length = Field("length", (config.program_rows - 1).bit_length(), "instructions in the block", low=1)
+    return {
+        Opcode.END: (),
+        Opcode.NOP: (Field("n", config.count_bits, "cycles", low=1),),
+        Opcode.REPEAT: (
+            Field("n", config.count_bits, "repetitions", low=1),
+            Field("d", config.gap_bits, "idle cycles before each"),
+            *stride,
+        ),
+        Opcode.SYNC: (),
+        Opcode.NOTIFY: (),
+        Opcode.LOOP: (Field("n", config.count_bits, "iterations", low=1), length, *stride),
+    }
+
+
+UNIT_OPCODES: Mapping[QueueKind, tuple[Opcode, ...]] = {
+    QueueKind.MEM_READ: (Opcode.READ, Opcode.GATHER),
+    QueueKind.MEM_WRITE: (Opcode.WRITE, Opcode.SCATTER),
+    QueueKind.MXM_WEIGHTS: (Opcode.LW, Opcode.IW),
+    QueueKind.MXM_ACTIVATIONS: (Opcode.ABC,),
+    QueueKind.SWITCH: tuple(Opcode(code) for code in range(Opcode.SHIFT, Opcode.MAXLANE + 1)),
+    QueueKind.VECTOR: (Opcode.CHAIN,),
+}
+
+
+def fields_of(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> tuple[Field, ...]:
+    """Fields of one instruction. Raises IsaError when the queue kind does not know the opcode."""
+    if opcode in CONTROL_OPCODES:
+        return control_fields(config, kind)[opcode]
+    if opcode in UNIT_OPCODES[kind]:
+        return unit_fields(config, kind)
+    raise IsaError(f"{opcode.name}: not an instruction of a {kind.value} queue")
+
+
+@cache
+def word_bits(config: LpuConfig, kind: QueueKind) -> int:
+    """Width of the instruction words of a queue kind."""
+    layouts = [unit_fields(config, kind), *control_fields(config, kind).values()]
+    return OPCODE_BITS + max(sum(f.bits for f in layout) for layout in layouts)

@@ -1,0 +1,82 @@
+"""When operands must be on their streams and when results are, per instruction; what each instruction does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hdl.config import LpuConfig
+from hdl.isa.fields import fields_of
+from hdl.isa.opcodes import ALU_LATENCY, CONTROL_OPCODES, Opcode, QueueKind
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Operand skews and result latency of an instruction, in cycles from its issue; ``func`` None: no result."""
+
+    skew: Mapping[str, int]
+    func: int | None = None
+
+
+def alu_offset(config: LpuConfig, k: int) -> int:
+    """Cycles from issue until ALU k's y must be on its stream: the latencies of the ALUs before it."""
+    return sum(ALU_LATENCY[kind] for kind in config.alus[:k])
+
+
+def timing(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> Timing:
+    """d_skew per operand and d_func of a unit instruction, computed from the config."""
+    hops = config.superlanes - 1
+    if opcode in CONTROL_OPCODES:
+        return Timing({})
+    fields_of(config, kind, opcode)
+    match opcode:
+        case Opcode.READ:
+            return Timing({}, 2)
+        case Opcode.GATHER:
+            return Timing({"index": 0}, 2)
+        case Opcode.WRITE:
+            return Timing({"stream": 0})
+        case Opcode.SCATTER:
+            return Timing({"stream": 0, "index": 0})
+        case Opcode.LW:
+            return Timing({"weights": 0})
+        case Opcode.IW:
+            return Timing({})
+        case Opcode.ABC:
+            return Timing({"stream": 0}, 5 + 2 * hops)
+        case Opcode.CHAIN:
+            skew = {f"y{k}": alu_offset(config, k) for k in range(len(config.alus))}
+            return Timing({"x": 0, **skew}, 1 + alu_offset(config, len(config.alus)))
+        case Opcode.PERMUTE | Opcode.SELECT:
+            return Timing({"x": 0, "y": 0}, 3 + hops)
+        case Opcode.SHIFT | Opcode.ROTATE | Opcode.DISTRIBUTE | Opcode.MAXLANE:
+            return Timing({"x": 0}, 3 + hops)
+        case _:
+            return Timing({"weights": 0}, 1)
+
+
+DOCS: Mapping[Opcode, str] = {
+    Opcode.END: "The queue is done.",
+    Opcode.NOP: "Wait n cycles.",
+    Opcode.REPEAT: "Issue the preceding unit instruction or NOP n more times, d idle cycles before each.",
+    Opcode.SYNC: "Wait for a NOTIFY.",
+    Opcode.NOTIFY: "Release the queues that wait at SYNC.",
+    Opcode.LOOP: "Run the next `length` instructions n times, without overhead between iterations.",
+    Opcode.READ: "stream <- SRAM[addr]. Data group: one slice on any data stream, or (wide) row `addr` of the 4 slices "
+    "on an SG4. Weight group: one slice on any data stream, or (wide) slice j on weight-bus stream j.",
+    Opcode.GATHER: "READ at addr + index; with `spread` slice j uses the index in lane j.",
+    Opcode.WRITE: "SRAM[addr] <- stream. Data group: one slice, or (wide) an SG4 into the 4 slices. Weight group: one "
+    "slice, or (wide) the same stream into every slice.",
+    Opcode.SCATTER: "WRITE at addr + index; with `spread` slice j uses the index in lane j.",
+    Opcode.LW: "buffer rows [i*ws, (i+1)*ws) <- weight bus streams 0..ws-1, i = element number modulo L/ws.",
+    Opcode.IW: "array <- buffer.",
+    Opcode.ABC: "acc[row][n] (+)= sum_k W[n][k] * x[k]; int8 x int8 -> int32.",
+    Opcode.CHAIN: "out = ALU_k(...ALU_0(x, y0)..., y_k), each lane on its own.",
+    Opcode.SHIFT: "out[i] = x[i - amount] where that lane exists, else 0.",
+    Opcode.ROTATE: "out[i] = x[(i - amount) mod L], 0 <= amount < L.",
+    Opcode.PERMUTE: "out[i] = x[y[i]] within each superlane; 0 where y[i] (unsigned) >= its lanes.",
+    Opcode.DISTRIBUTE: "out[i] = x[amount] for all lanes, 0 <= amount < L.",
+    Opcode.SELECT: "out[i] = x[i] if i < amount else y[i], 0 <= amount <= L.",
+    Opcode.TRANSPOSE: "weight bus: out_s[i] = in_i[s] within each superlane; needs weight_streams = its lanes.",
+    Opcode.MAXLANE: "out[i] = max over all lanes j of int32 x[j]; wide only.",
+}
