@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -46,21 +46,31 @@ class AccumulatorColumn(Shared):
         m = Module()
         lanes = self._config.superlane_lanes
         sums = data.ArrayLayout(32, lanes)
-        m.submodules.rows = rows = Memory(shape=32 * lanes, depth=self._config.acc_rows, init=[])
-        read, write = rows.read_port(domain="comb"), rows.write_port()
         total = Signal(sums, name="total")
+        stored = sums(self._rows(m, Value.cast(total)))
         for n in range(lanes):
-            old = Mux(self.command.start, Const(0, 32), sums(read.data)[n])
+            old = Mux(self.command.start, Const(0, 32), stored[n])
             m.d.comb += total[n].eq((old + self.psums[n])[:32])
+        m.d.sync += self.command_next.eq(self.command)
+        self._return(m, total)
+        return m
+
+    def _rows(self, m: Module, total: Value) -> Value:
+        """The commanded row; ``total`` takes its place. A single row is a register: a memory would have no address."""
+        if self._config.acc_rows == 1:
+            row = Signal(len(total), name="row", reset_less=True)
+            with m.If(self.command.valid):
+                m.d.sync += row.eq(total)
+            return row
+        m.submodules.rows = rows = Memory(shape=len(total), depth=self._config.acc_rows, init=[])
+        read, write = rows.read_port(domain="comb"), rows.write_port()
         m.d.comb += [
             read.addr.eq(self.command.row),
             write.addr.eq(self.command.row),
             write.data.eq(total),
             write.en.eq(self.command.valid),
         ]
-        m.d.sync += self.command_next.eq(self.command)
-        self._return(m, total)
-        return m
+        return read.data
 
     def _return(self, m: Module, total: Signal) -> None:
         """A register for the sum, then one per hop."""

@@ -32,7 +32,7 @@ class WeightControl(wiring.Component):
         steps = self._config.tile_load_cycles
         blocks = self._config.superlane_lanes // self._config.weight_streams
         is_load = self.issue.valid & (self.issue.op == Opcode.LW)
-        pending = Signal(range(steps), name="pending_step", reset_less=True)
+        pending = Signal(range(max(2, steps)), name="pending_step", reset_less=True)
         step = Signal.like(pending, name="step")
         complete = step == steps - 1
         install_next = Signal(name="install_next")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hdl.emit import Shared
 from hdl.isa import IntOp
+from hdl.streams import choose
 
 CHAIN_VALUE = data.StructLayout({"value": signed(32), "predicate": 1})
 """What travels from ALU to ALU: the lane's int32 and its predicate."""
@@ -38,18 +39,11 @@ class IntAlu(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        x = self.before.value
+        op, x = self.command.op, self.before.value
         y = Signal(signed(32), name="operand")
         greater = Signal(name="greater")
-        value = Signal(signed(32), name="value")
-        predicate = Signal(name="predicate")
-        m.d.comb += [
-            y.eq(Mux(self.command.own, self.after.value, self.y)),
-            greater.eq(x > y),
-            value.eq(x),
-            predicate.eq(self.before.predicate),
-        ]
-        results = {
+        m.d.comb += [y.eq(Mux(self.command.own, self.after.value, self.y)), greater.eq(x > y)]
+        results: dict[int, Value] = {
             IntOp.ADD: x + y,
             IntOp.SUB: x - y,
             IntOp.RSUB: y - x,
@@ -61,14 +55,9 @@ class IntAlu(Shared):
             IntOp.SELECT: Mux(self.before.predicate, x, y),
             IntOp.PICK: Mux(self.before.predicate, y, self.command.imm),
         }
-        with m.Switch(self.command.op):
-            for op, result in results.items():
-                with m.Case(op):
-                    m.d.comb += value.eq(result)
-            with m.Case(IntOp.GT):
-                m.d.comb += predicate.eq(greater)
-            with m.Case(IntOp.EQ):
-                m.d.comb += predicate.eq(x == y)
+        value = choose([Value.cast(results.get(code, x))[:32] for code in range(1 << len(op))], op)
+        equals = Mux(op == IntOp.EQ, x == y, self.before.predicate)
+        predicate = Mux(op == IntOp.GT, greater, equals)
         with m.If(self.command.valid):
             m.d.sync += [self.after.value.eq(value), self.after.predicate.eq(predicate)]
         return m

@@ -1,0 +1,103 @@
+"""Every rule of LpuConfig has a value that breaks it and a message that names field, value and rule."""
+
+import dataclasses
+import re
+
+import pytest
+
+from hdl.config import PRESETS, AluKind, ConfigError, Direction, LpuConfig, MemoryGroup, UnitKind, preset
+
+BROKEN = [
+    ("lanes", 2, "an integer in 4..1024"),
+    ("lanes", 20, "4, 8, or a multiple of 16"),
+    ("lanes", "16", "an integer in 4..1024"),
+    ("lanes", True, "an integer in 4..1024"),
+    ("streams_east", 6, "a multiple of 4"),
+    ("streams_west", 68, "an integer in 4..64"),
+    ("streams_west", 16, "at least weight_streams + 4 = 20"),
+    ("weight_streams", 32, "an integer in 4..16"),
+    ("weight_streams", 12, "a divisor of the superlane's lanes"),
+    ("hemispheres", 3, "an integer in 1..2"),
+    ("mxm_planes", 0, "an integer in 1..4"),
+    ("weight_groups", (), "a tuple of 1..64 MemoryGroup"),
+    ("weight_groups", (MemoryGroup(8, 512),), "groups of 16 slices each"),
+    ("data_groups", [MemoryGroup(4, 512)], "a tuple of 1..64 MemoryGroup"),
+    ("data_groups", (MemoryGroup(4, 8),), "groups with depth_rows in 16..1048576"),
+    ("data_groups", (4,), "a tuple of 1..64 MemoryGroup"),
+    ("data_groups_per_position", 4, "an integer in 1..3"),
+    ("acc_rows", 3, "a power of two"),
+    ("acc_rows", 2048, "an integer in 1..1024"),
+    ("alus", ("int",), "a tuple of 1..8 AluKind"),
+    ("alus", (), "a tuple of 1..8 AluKind"),
+    ("mult_bits", 17, "an integer in 4..16"),
+    ("imm_bits", 33, "an integer in 8..32"),
+    ("program_rows", 500, "a power of two"),
+    ("count_bits", 3, "an integer in 4..16"),
+    ("gap_bits", 17, "an integer in 2..16"),
+    ("loop_levels", 0, "an integer in 1..4"),
+    ("trace", 1, "True or False"),
+    ("assertions", None, "True or False"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "rule"), BROKEN)
+def test_a_broken_rule_is_named(field: str, value: object, rule: str) -> None:
+    message = f"config 'small': {field} = {value!r}: must be {rule}"
+    with pytest.raises(ConfigError, match="^" + re.escape(message)):
+        preset("small").replace(**{field: value})
+
+
+def test_every_field_has_a_breaking_value() -> None:
+    fields = {field.name for field in dataclasses.fields(LpuConfig)} - {"name"}
+    assert fields == {field for field, _, _ in BROKEN}
+
+
+def test_two_hemispheres_need_data_streams_outward_on_both_sides() -> None:
+    with pytest.raises(ConfigError, match=r"streams_east = 16: must be at least weight_streams \+ 4 = 20"):
+        preset("small").replace(hemispheres=2)
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="unknown preset 'smal'; presets: nano, small, duo, medium, groq"):
+        preset("smal")
+    with pytest.raises(ConfigError, match="unknown field 'lane'; known: acc_rows, alus"):
+        preset("small").replace(lane=4)
+    with pytest.raises(ConfigError, match="no unit 'd3'; units: mxm0, sxm0, w0, d0, d1, d2, vxm0"):
+        preset("small").unit("d3")
+
+
+def test_the_published_geometry() -> None:
+    groq = preset("groq")
+    assert groq.superlanes == 20
+    assert groq.macs == 409_600
+    assert groq.sram_bytes == 220 * 2**20
+    slices = sum(unit.memory.slices for unit in groq.units if unit.memory)
+    assert slices == 88
+    assert groq.row_bits(groq.weight_groups[0]) == 13
+
+
+def test_the_floorplan_mirrors() -> None:
+    groq = preset("groq")
+    center = groq.unit("vxm0").position
+    assert groq.positions == 2 * center + 1
+    for kind in (UnitKind.MATRIX, UnitKind.SWITCH, UnitKind.WEIGHT_MEMORY, UnitKind.DATA_MEMORY):
+        units = groq.units_of(kind)
+        west, east = units[: len(units) // 2], units[len(units) // 2 :]
+        assert [2 * center - unit.position for unit in west] == [unit.position for unit in east]
+        assert {unit.outward for unit in west} == {Direction.WEST}
+        assert {unit.outward for unit in east} == {Direction.EAST}
+
+
+def test_data_streams_leave_out_the_weight_bus() -> None:
+    small = preset("small")
+    assert small.data_streams(small.unit("d0"), Direction.WEST) == range(16, 24)
+    assert small.data_streams(small.unit("d0"), Direction.EAST) == range(0, 16)
+    assert small.data_streams(small.unit("vxm0"), Direction.EAST) == range(0, 16)
+    assert small.index_streams(small.unit("w0")) == (22, 23)
+
+
+def test_the_fingerprint_covers_what_programs_depend_on() -> None:
+    small = preset("small")
+    assert small.replace(trace=True, assertions=False).fingerprint == small.fingerprint
+    changed = [small.replace(acc_rows=8), small.replace(gap_bits=8), small.replace(alus=(AluKind.INT,))]
+    assert len({config.fingerprint for config in [*changed, *PRESETS.values()]}) == 3 + len(PRESETS)
