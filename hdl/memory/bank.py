@@ -49,7 +49,10 @@ class Bank(Shared):
         return m
 
     def verilog(self) -> str:
-        """The same memory without an initial value per row, which every tool maps to block RAM and loads fast."""
+        """The same memory without an initial value per row, which every tool maps to block RAM and loads fast.
+
+        ``no_rw_check`` tells yosys what the caller guarantees; without it a bank grows comparators and a bypass.
+        """
         row_bits = (self._depth - 1).bit_length()
         return f"""\
 module {self.module_name}(
@@ -57,7 +60,7 @@ module {self.module_name}(
   input read_en, input [{row_bits - 1}:0] read_row, output reg [{self._width - 1}:0] read_data,
   input write_en, input [{row_bits - 1}:0] write_row, input [{self._width - 1}:0] write_data
 );
-  reg [{self._width - 1}:0] rows [0:{self._depth - 1}];
+  (* no_rw_check *) reg [{self._width - 1}:0] rows [0:{self._depth - 1}];
   always @(posedge clk) begin
     if (write_en) rows[write_row] <= write_data;
     if (read_en) read_data <= rows[read_row];
