@@ -22,6 +22,7 @@ import math
 import os
 import struct
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,15 @@ class ProgramImage:
     def load(cls, path: str | Path, config: LpuConfig) -> ProgramImage:
         """Read and check a file. Raises ImageError in one line naming file, value and rule."""
         payload = _checked_payload(str(path), Path(path).read_bytes())
+        try:
+            return cls._of_payload(str(path), payload, config)
+        except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            if isinstance(error, ImageError):
+                raise
+            raise ImageError(f"{path}: payload: {error!r}: must be as ProgramImage.save writes it") from error
+
+    @classmethod
+    def _of_payload(cls, path: str, payload: bytes, config: LpuConfig) -> ProgramImage:
         with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
             meta = json.loads(bytes(arrays["meta"]))
             rows = [arrays[f"block{i}"] for i in range(len(meta["blocks"]))]

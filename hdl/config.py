@@ -19,6 +19,9 @@ STREAMS_PER_GROUP = 4
 SUPERLANE_LANES = 16
 """Lanes of a full superlane; a core with fewer lanes is one superlane."""
 
+HOST_SRAM_BITS = 30
+"""Host address bits below the region: group, slice, row and word must fit."""
+
 
 class ConfigError(ValueError):
     """A configuration value breaks a rule; the message names preset, field, value and rule."""
@@ -166,10 +169,15 @@ class LpuConfig:
             groups = getattr(self, field)
             self._require(isinstance(groups, tuple) and 1 <= len(groups) <= 64, field, "a tuple of 1..64 MemoryGroup")
             self._require(all(isinstance(g, MemoryGroup) for g in groups), field, "a tuple of 1..64 MemoryGroup")
-            self._require(all(g.slices == slices for g in groups), field, f"groups of {slices} slices each")
-            in_range = all(isinstance(g.depth_rows, int) and 16 <= g.depth_rows <= 1 << 20 for g in groups)
+            whole = all(type(g.slices) is int and g.slices == slices for g in groups)
+            self._require(whole, field, f"groups of {slices} slices each")
+            in_range = all(type(g.depth_rows) is int and 16 <= g.depth_rows <= 1 << 20 for g in groups)
             self._require(in_range, field, "groups with depth_rows in 16..1048576")
         self._require_range("data_groups_per_position", 1, len(self.data_groups))
+        groups = self.hemispheres * (len(self.weight_groups) + len(self.data_groups))
+        address = (groups - 1).bit_length() + self.addr_bits + (self.lanes // 4 - 1).bit_length()
+        rule = f"few and shallow enough for {HOST_SRAM_BITS} bits of host address (they take {address})"
+        self._require(address <= HOST_SRAM_BITS, "data_groups", rule)
 
     def _check_units(self) -> None:
         self._require_range("mxm_planes", 1, 4)
@@ -182,6 +190,8 @@ class LpuConfig:
         self._require_range("program_rows", 16, 65536)
         self._require(self.program_rows & (self.program_rows - 1) == 0, "program_rows", "a power of two")
         self._require_range("count_bits", 4, 16)
+        steps = self.tile_load_cycles
+        self._require(steps < 1 << self.count_bits, "count_bits", f"enough for one LW of a tile, {steps} elements")
         self._require_range("gap_bits", 2, 16)
         self._require_range("loop_levels", 1, 4)
         for field in ("assertions", "trace"):

@@ -35,6 +35,10 @@ Addresses = Sequence[int] | NDArray[np.integer]
 REQUEST = np.dtype([("op", "u1"), ("addr", ">u4"), ("data", ">u4")])
 
 
+LONGEST_WAIT = (1 << 32) - 1
+"""Cycles that a WAIT can hold."""
+
+
 class Op(enum.IntEnum):
     """Operations of a request."""
 
@@ -131,7 +135,12 @@ class Script:
             self.load_program(target, programs.get(target.name) or (Instruction.of(Opcode.END),))
 
     def run(self, limit: int) -> slice:
-        """Clear the flags, start, wait at most ``limit`` cycles, read what :class:`RunStatus` holds."""
+        """Clear the flags, start, wait at most ``limit`` cycles, read what :class:`RunStatus` holds.
+
+        Raises SimError for a limit that no 32-bit count holds.
+        """
+        if limit > LONGEST_WAIT:
+            raise SimError(f"run of up to {limit} cycles: must be at most {LONGEST_WAIT}, a 32-bit count")
         self.write_register(Register.ERRORS, 0)
         self.write_register(Register.CONTROL, 1)
         self._add(Op.WAIT, data=limit)

@@ -24,6 +24,12 @@ BROKEN = [
     ("data_groups", [MemoryGroup(4, 512)], "a tuple of 1..64 MemoryGroup"),
     ("data_groups", (MemoryGroup(4, 8),), "groups with depth_rows in 16..1048576"),
     ("data_groups", (4,), "a tuple of 1..64 MemoryGroup"),
+    ("weight_groups", (MemoryGroup(16.0, 512),), "groups of 16 slices each"),  # type: ignore[arg-type]
+    (
+        "data_groups",
+        (MemoryGroup(4, 1 << 20),) * 64,
+        "few and shallow enough for 30 bits of host address (they take 31)",
+    ),
     ("data_groups_per_position", 4, "an integer in 1..3"),
     ("acc_rows", 3, "a power of two"),
     ("acc_rows", 2048, "an integer in 1..1024"),
@@ -50,6 +56,11 @@ def test_a_broken_rule_is_named(field: str, value: object, rule: str) -> None:
 def test_every_field_has_a_breaking_value() -> None:
     fields = {field.name for field in dataclasses.fields(LpuConfig)} - {"name"}
     assert fields == {field for field, _, _ in BROKEN}
+
+
+def test_a_tile_loads_with_one_instruction() -> None:
+    with pytest.raises(ConfigError, match="count_bits = 4: must be enough for one LW of a tile, 16 elements"):
+        preset("small").replace(lanes=256, count_bits=4)
 
 
 def test_two_hemispheres_need_data_streams_outward_on_both_sides() -> None:

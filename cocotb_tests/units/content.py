@@ -1,4 +1,4 @@
-"""What flows past a unit under test: random bytes on every stream in every cycle, so that only the right cycle is right."""
+"""What flows past a unit under test: random bytes on every stream in every cycle, so only the right cycle is right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def as_int(vector: Bytes) -> int:
 
 
 class StreamContent:
-    """Random bytes [cycle, stream, lane] per direction, at one position. Superlane r sees row T + r what belongs to T."""
+    """Random bytes [cycle, stream, lane] per direction. Superlane r sees in T + r what belongs to T."""
 
     def __init__(self, config: LpuConfig, rng: np.random.Generator, cycles: int) -> None:
         self._config = config

@@ -1,7 +1,7 @@
 """One RTL component under Verilator: inputs per cycle in, outputs per cycle out.
 
-The component is emitted as in the core (:class:`hdl.emit.VerilogWriter`) and stands where the core would stand, as module
-``lpu_core``. Simulators are cached in ``build/units`` by content.
+The component is emitted as in the core (:class:`hdl.emit.VerilogWriter`) and stands where the core would stand, as
+module ``lpu_core``. Simulators are cached in ``build/units`` by content.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _encode(shape: Any, value: Any) -> int:
     if isinstance(value, int):
         return value & ((1 << _width(shape)) - 1)
     if isinstance(value, ValueCastable):
-        return int(value.as_value().value)  # type: ignore[attr-defined]
+        return int(value.as_value().value)
     return int(shape.const(value).as_value().value)
 
 

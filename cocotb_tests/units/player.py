@@ -17,7 +17,7 @@ RESET_CYCLES = 2
 
 @cocotb.test()
 async def play(dut: Any) -> None:
-    """Inputs change after the rising edge that begins a cycle; outputs are read in its middle, when they are settled."""
+    """Inputs change after the rising edge that begins a cycle; outputs are read in its middle, when all is settled."""
     cycles, outputs = pickle.loads(STIMULUS.read_bytes())
     ports = {name: getattr(dut, name) for name in {*cycles[0], *outputs}}
     shown: dict[str, int] = {}

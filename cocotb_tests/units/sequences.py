@@ -66,7 +66,8 @@ class SequenceWriter:
 
 def reads_with_loops(config: LpuConfig) -> list[Instruction]:
     """Two nested loops that end together, each adding its own stride to some of the addresses of reads in between."""
-    loop = [Instruction.of(Opcode.LOOP, n=3, length=5, stride=16), Instruction.of(Opcode.LOOP, n=2, length=3, stride=-3)]
+    outer = Instruction.of(Opcode.LOOP, n=3, length=5, stride=16)
+    inner = Instruction.of(Opcode.LOOP, n=2, length=3, stride=-3)
     reads = [Instruction.of(Opcode.READ, addr=40, mask=mask, count=2, stride=1) for mask in (3, 1, 2)]
     assert has_address(QueueKind.MEM_READ) and config.loop_levels >= 2
-    return [loop[0], reads[2], loop[1], *reads, END]
+    return [outer, reads[2], inner, *reads, END]

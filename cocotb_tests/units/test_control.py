@@ -105,7 +105,8 @@ def check_issue(queue: Queue, element: Element | None, outputs: Cycle, place: st
 
 def random_cases(seed: int, count: int) -> list[Programs]:
     """Programs that end; those that wait for a NOTIFY that never comes are drawn again."""
-    writer, cases = SequenceWriter(CONFIG, random.Random(seed)), []
+    writer = SequenceWriter(CONFIG, random.Random(seed))
+    cases: list[Programs] = []
     while len(cases) < count:
         programs = writer.programs()
         try:
@@ -123,10 +124,11 @@ def test_random_programs_issue_as_the_sequencer_expands_them(bench: Bench, seed:
 
 
 def test_edges(bench: Bench) -> None:
-    """Empty programs; one element; nested loops that end together; longest gap; the last program row; back-to-back LOOPs."""
-    read, nop, notify = Instruction.of(Opcode.READ, addr=5), Instruction.of(Opcode.NOP, n=1), Instruction.of(Opcode.NOTIFY)
+    """No program; one element; loops that end together; the longest gap; the last row; LOOP after LOOP; SYNC races."""
+    read, nop = Instruction.of(Opcode.READ, addr=5), Instruction.of(Opcode.NOP, n=1)
     longest = Instruction.of(Opcode.READ, count=15, gap=15, stride=-1)
-    loop, sync = Instruction.of(Opcode.LOOP, n=15, length=1, stride=1), Instruction.of(Opcode.SYNC)
+    loop = Instruction.of(Opcode.LOOP, n=15, length=1, stride=1)
+    sync, notify = Instruction.of(Opcode.SYNC), Instruction.of(Opcode.NOTIFY)
     cases: list[Programs] = [
         {},
         {"d0.r": [read, END]},

@@ -1,4 +1,4 @@
-"""AccessHead and MemoryTile against ``golden.units.memory``: which rows, in which cycle, and what reaches the streams."""
+"""AccessHead and MemoryTile against ``golden.units.memory``: which rows, in which cycle, and what is driven."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def random_access(rng: np.random.Generator, source: Queue) -> Instruction:
     op = rng.choice([Opcode.READ, Opcode.GATHER] if is_read else [Opcode.WRITE, Opcode.SCATTER])
     return Instruction.of(
         Opcode(op),
-        wide=rng.integers(2),
-        addr=rng.integers(1 << CONFIG.addr_bits),
-        spread=rng.integers(2),
-        lane=rng.integers(CONFIG.superlane_lanes),
-        stream=rng.choice(codes(Reach.of(CONFIG, source.unit), wide=True)),
+        wide=int(rng.integers(2)),
+        addr=int(rng.integers(1 << CONFIG.addr_bits)),
+        spread=int(rng.integers(2)),
+        lane=int(rng.integers(CONFIG.superlane_lanes)),
+        stream=int(rng.choice(codes(Reach.of(CONFIG, source.unit), wide=True))),
     )
 
 
@@ -162,7 +162,7 @@ class TileSession:
 
 @pytest.mark.parametrize(("name", "seed"), [("d1", 1), ("w0", 2)])
 def test_memory_tile(name: str, seed: int) -> None:
-    """Fill every row, then read and write at random, both ports in the same cycles, and rows one cycle after a write."""
+    """Fill every row, then read and write at random, both in the same cycles, and rows one cycle after their write."""
     memory = CONFIG.unit(name).memory
     assert memory is not None
     fill = memory.slices * memory.depth_rows

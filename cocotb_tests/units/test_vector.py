@@ -33,7 +33,11 @@ from hdl.vector.tile import VectorTile, drives_of, reads_of
 pytestmark = pytest.mark.rtl
 NANO = preset("nano").replace(trace=True)
 WIDE = NANO.replace(
-    name="wide", hemispheres=2, imm_bits=32, mult_bits=16, alus=(AluKind.REQUANT, AluKind.INT, AluKind.INT, AluKind.REQUANT)
+    name="wide",
+    hemispheres=2,
+    imm_bits=32,
+    mult_bits=16,
+    alus=(AluKind.REQUANT, AluKind.INT, AluKind.INT, AluKind.REQUANT),
 )
 """Both directions, another chain: ALU 0 is the slow one, and two int ALUs stand in a row."""
 EDGES = np.array([0, 1, -1, 2, 127, -128, 2**31 - 1, -(2**31), 2**31 - 2, -(2**31) + 1, 0x55555555], np.int32)
@@ -62,7 +66,7 @@ def test_int_alu() -> None:
         stimulus.at(t, command=command, before={"value": int(x), "predicate": int(predicate)}, y=int(y))
     response = Bench(IntAlu()).run(stimulus, extra=1)
     for t, (op, x, y, predicate, imm) in enumerate(cases):
-        value, flag = int_alu(IntOp(op), *(np.array([v]) for v in (x, y, predicate)), int(imm))
+        value, flag = int_alu(IntOp(op), np.array([x]), np.array([y]), np.array([predicate]), int(imm))
         after = response[t + 1]["after"]
         assert (after["value"], after["predicate"]) == (value[0], flag[0]), f"{IntOp(op).name} {x} {y} {predicate}"
 
@@ -116,21 +120,26 @@ def test_requant_alu(bits: int) -> None:
 def random_chain(config: LpuConfig, rng: np.random.Generator) -> Instruction:
     reads, drives = reads_of(config), drives_of(config)
     half_imm = 1 << (config.imm_bits - 1)
-    values: dict[str, int] = {
-        "count": rng.integers(1, 6),
-        "gap": rng.choice([0, 0, 1, 3]),
-        "last_only": rng.integers(2),
-        "imm": rng.choice([rng.integers(-half_imm, half_imm), rng.integers(-300, 300), half_imm - 1, -half_imm]),
-        "x_wide": (x_wide := rng.integers(2)),
-        "x": rng.choice(codes(reads, bool(x_wide))),
-        "out_wide": (out_wide := rng.integers(2)),
-        "out": rng.choice(codes(drives, bool(out_wide))),
+    x_wide, out_wide = int(rng.integers(2)), int(rng.integers(2))
+    values = {
+        "count": int(rng.integers(1, 6)),
+        "gap": int(rng.choice([0, 0, 1, 3])),
+        "last_only": int(rng.integers(2)),
+        "imm": int(rng.choice([int(rng.integers(-half_imm, half_imm)), int(rng.integers(-300, 300)), half_imm - 1])),
+        "x_wide": x_wide,
+        "x": int(rng.choice(codes(reads, bool(x_wide)))),
+        "out_wide": out_wide,
+        "out": int(rng.choice(codes(drives, bool(out_wide)))),
     }
     for k, kind in enumerate(config.alus):
-        sources = list(Source) if kind is AluKind.INT else [Source.STREAM, Source.IMM]
-        wide = rng.integers(2)
-        values |= {f"op{k}": rng.choice(list(ALU_OPS[kind])), f"src{k}": rng.choice(sources)}
-        values |= {f"y{k}": rng.choice(codes(reads, bool(wide))), f"y{k}_wide": wide}
+        sources = [int(source) for source in Source if kind is AluKind.INT or source is not Source.SELF]
+        ops, wide = [int(op) for op in ALU_OPS[kind]], int(rng.integers(2))
+        values |= {
+            f"op{k}": int(rng.choice(ops)),
+            f"src{k}": int(rng.choice(sources)),
+            f"y{k}_wide": wide,
+            f"y{k}": int(rng.choice(codes(reads, bool(wide)))),
+        }
     return Instruction.of(Opcode.CHAIN, **values)
 
 
@@ -152,6 +161,21 @@ def expected_value(content: StreamContent, config: LpuConfig, twin: VectorTwin, 
         at = element.cycle + alu_offset(config, k)
         ys.append(operand(content, at, instruction, f"y{k}") if reads_stream(instruction, k) else None)
     return twin.chain(element, operand(content, element.cycle, instruction, "x"), ys)
+
+
+def test_saturation() -> None:
+    """int8 results around both limits, and far beyond them."""
+    values = [0, 1, -1, 126, 127, 128, 129, 255, 256, 32767, -127, -128, -129, -130, -256, -32768]
+    stimulus, out, func = Stimulus(), codes(drives_of(NANO), wide=False)[1], 6
+    assert timing(NANO, QueueKind.VECTOR, Opcode.CHAIN).func == func
+    fields = {"valid": 1, "first": 1, "last": 1, "op": int(Opcode.CHAIN), "out": out}
+    fields |= {"src0": int(Source.IMM), "op0": int(IntOp.ADD)}
+    for t, value in enumerate(values):
+        stimulus.at(t, issue={**fields, "imm": value})
+    response = Bench(VectorTile(NANO)).run(stimulus, extra=func)
+    for t, value in enumerate(values):
+        expected = np.full((1, NANO.lanes), min(max(value, -128), 127), np.int8).view(np.uint8)
+        assert driven(drives_of(NANO), response[t + func]) == on_streams(out, expected), value
 
 
 @pytest.mark.parametrize("config", [NANO, WIDE], ids=lambda config: config.name)

@@ -18,12 +18,12 @@ from __future__ import annotations
 import enum
 from functools import cache
 
-from hdl.config import LpuConfig, Unit
+from hdl.config import HOST_SRAM_BITS, LpuConfig, Unit
 from hdl.isa import Queue, QueueKind, queues, word_bits
 
 DEVICE_ID = 0x4C505531
 """'LPU1', the value of Register.ID."""
-REGION_SHIFT = 30
+REGION_SHIFT = HOST_SRAM_BITS
 NO_QUEUE = 0xFF
 """In Register.ERROR_QUEUE: no flag is up, or two queues raised it together (STREAM_CONFLICT)."""
 
