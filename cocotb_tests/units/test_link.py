@@ -276,7 +276,6 @@ def test_programs_and_sram_are_closed_during_a_run(bench: Bench) -> None:
     host.play(bench)
 
 
-@pytest.mark.xfail(strict=True, reason="hdl/link/host.py takes the word of a refused program access")
 def test_a_refused_word_leaves_a_half_written_row_alone(bench: Bench) -> None:
     """Requests that are refused between the words of an instruction do not end up in it."""
     wide = next(q for q in queues(CONFIG) if program_words(CONFIG, q.kind) > 1)

@@ -146,15 +146,21 @@ class HostPort(wiring.Component):
         word_index = self.bus.addr[:PROGRAM_WORD_BITS]
         row = self.bus.addr[PROGRAM_WORD_BITS : PROGRAM_WORD_BITS + len(self.program_row)]
         number = self.bus.addr[PROGRAM_WORD_BITS + len(self.program_row) : REGION_SHIFT]
-        m.d.sync += self.program_row.eq(row)
-        for i in range((len(self.program_word) + 31) // 32):
-            with m.If(word_index == i):
-                m.d.sync += self.program_word[32 * i : 32 * i + 32].eq(self.bus.w_data)
-        self._refuse(m)
-        for number_, queue in enumerate(self._queues):
+        accepts, commits = [], []
+        for k, queue in enumerate(self._queues):
             words = program_words(self._config, queue.kind)
-            with m.If(self.bus.write & (number == number_) & (word_index < words)):
-                m.d.sync += [self.program_en[number_].eq(word_index == words - 1), self.bus.error.eq(0)]
+            accept = Signal(name=f"accept{k}")
+            m.d.comb += accept.eq(self.bus.write & (number == k) & (word_index < words))
+            accepts.append(accept)
+            commits.append(accept & (word_index == words - 1))
+        with m.If(Cat(accepts).any()):
+            m.d.sync += [self.program_row.eq(row), self.program_en.eq(Cat(commits))]
+            for i in range((len(self.program_word) + 31) // 32):
+                with m.If(word_index == i):
+                    m.d.sync += self.program_word[32 * i : 32 * i + 32].eq(self.bus.w_data)
+            self._accept(m)
+        with m.Else():
+            self._refuse(m)
 
     # ----------------------------------------------------------------- SRAM
 
