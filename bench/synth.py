@@ -1,34 +1,37 @@
-"""What the core costs on an ECP5: cells per unit, from yosys `synth_ecp5` with the hierarchy kept.
+"""What the core costs on an ECP5: cells per unit, from yosys `synth_ecp5` run on every module by itself.
 
     cost(module) = its own cells + sum over its instances of cost(instance's module)
 
-Every module is synthesised once and counted as often as it is instantiated; nothing is optimised across a
-module's boundary, so a flattened build is a little smaller. The units are the instances of the top module.
+Every module is synthesised once, with empty boxes for the modules inside it, and counted once per instance.
+Nothing is optimised across a module's boundary, so a flattened build is a little smaller. Modules are independent runs:
+they share the processors, and one whose text has not changed is not synthesised again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hdl.config import LpuConfig
 from sim.build import core_verilog
+from sim.files import write_atomically
 
 BUILD = Path("build/synth")
 TOP = "lpu_core"
 SCRIPT = (
-    "read_verilog -sv core.v; hierarchy -top {top}; proc; "
-    "select {top} {superlane}; write_json -selected pre.json; select -clear; "
+    "read_verilog -sv -lib boxes.v; read_verilog -sv module.v; "
     "synth_ecp5 -top {top} -noflatten -run begin:map_luts; splitnets; synth_ecp5 -top {top} -run map_luts:check; "
-    "tee -q -o stat.part stat -json"
+    "tee -q -o stat.json stat -json"
 )
 """Without splitnets, yosys 0.70 meets two wires of one name after ABC9 in the supercell, and stops."""
 
@@ -56,43 +59,61 @@ SUPERLANE = "lpu_superlane"
 """Holds a superlane's part of every unit; its own cells are the stream registers and their drivers."""
 
 Cells = Counter[str]
+Progress = Callable[[int], None]
+"""Told how many modules are done."""
 
 
 class SynthError(ValueError):
-    """yosys failed, or its report names a module it does not describe."""
+    """yosys failed; names the module and its folder."""
 
 
 @dataclass(frozen=True)
 class SynthReport:
-    """Cells per resource (keys of RESOURCES), for each unit and in total."""
+    """Cells per resource (keys of RESOURCES): for each unit, in total, and for one copy of each module alone."""
 
     preset: str
     units: dict[str, dict[str, int]]
     total: dict[str, int]
+    modules: dict[str, dict[str, int]]
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 
-def synth(config: LpuConfig, build: Path = BUILD) -> SynthReport:
-    """Synthesise the core of ``config``; a core with the same Verilog is not synthesised again.
+def synth(config: LpuConfig, progress: Progress | None = None, build: Path = BUILD) -> SynthReport:
+    """Synthesise the core of ``config``. Raises SynthError with yosys' last line when it fails."""
+    modules = split_modules(core_verilog(config))
+    own: dict[str, Cells] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {pool.submit(module_cells, name, modules, build): name for name in modules}
+        for finished, run in enumerate(as_completed(runs), 1):
+            own[runs[run]] = run.result()
+            if progress:
+                progress(finished)
+    return report(config.name, {name: instances(text, modules) for name, text in modules.items()}, own)
 
-    Raises SynthError with yosys' last line when it fails.
-    """
-    build.mkdir(parents=True, exist_ok=True)
-    verilog = core_verilog(config)
-    key = hashlib.sha256((SCRIPT + verilog).encode()).hexdigest()[:16]
-    folder = build / f"{config.name}-{key}"
-    if not (folder / "stat.json").exists():
-        run_yosys(folder, verilog)
-    return read_report(config.name, folder)
+
+# -------------------------------------------------------------------------- text
 
 
-def read_report(preset: str, folder: Path) -> SynthReport:
-    """The report of a finished yosys run."""
-    own = cells_by_module(json.loads((folder / "stat.json").read_text())["modules"])
-    netlists = json.loads((folder / "pre.json").read_text())["modules"]
-    return report(preset, {name: instances(netlist, own) for name, netlist in netlists.items()}, own)
+def module_count(config: LpuConfig) -> int:
+    """Distinct modules of the core: what the progress of :func:`synth` counts to."""
+    return len(split_modules(core_verilog(config)))
+
+
+def split_modules(verilog: str) -> dict[str, str]:
+    """Text of each module, by name."""
+    found = re.finditer(r"^module\s+(\\\S+|\w+).*?^endmodule$", verilog, re.MULTILINE | re.DOTALL)
+    return {match[1].removeprefix("\\"): match[0] for match in found}
+
+
+def instances(text: str, modules: Mapping[str, str]) -> dict[str, str]:
+    """Module of each instance in a module's text, as Amaranth's back end writes them, one ``module name (`` a line."""
+    found = re.findall(r"^\s+\\?(\S+)\s+\\?(\S+)\s+\($", text, re.MULTILINE)
+    return {name: module for module, name in found if module in modules}
+
+
+# ------------------------------------------------------------------------- yosys
 
 
 def yosys_command() -> str:
@@ -104,32 +125,34 @@ def yosys_command() -> str:
     return command
 
 
-def run_yosys(folder: Path, verilog: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "core.v").write_text(verilog)
+def module_cells(name: str, modules: Mapping[str, str], build: Path = BUILD) -> Cells:
+    """Own cells and instances of one module; from the cache when its text and its boxes have not changed."""
+    inside = sorted(set(instances(modules[name], modules).values()))
+    boxes = "\n".join(modules[module] for module in inside)
+    key = hashlib.sha256("\0".join((SCRIPT, name, modules[name], boxes)).encode()).hexdigest()[:16]
+    result = build / f"{key}.json"
+    if not result.exists():
+        folder = build / key
+        write_atomically(folder / "boxes.v", boxes)
+        write_atomically(folder / "module.v", modules[name])
+        write_atomically(result, json.dumps(_run_yosys(name, folder)))
+        shutil.rmtree(folder)
+    return Counter(json.loads(result.read_text()))
+
+
+def _run_yosys(name: str, folder: Path) -> dict[str, int]:
+    """Cells by type; the folder stays when yosys fails."""
     log = folder / "yosys.log"  # YoWASP's own output ends with the first call of ABC
-    script = SCRIPT.format(top=TOP, superlane=SUPERLANE)
-    command = [yosys_command(), "-q", "-l", log.name, "-p", script]
+    command = [yosys_command(), "-q", "-l", log.name, "-p", SCRIPT.format(top=name)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
         last = (log.read_text().strip() or "no message").splitlines()[-1]
-        raise SynthError(f"yosys on {folder}/core.v failed: {last}")
-    (folder / "stat.part").rename(folder / "stat.json")
+        raise SynthError(f"yosys on module '{name}' in {folder} failed: {last}")
+    counts: dict[str, int] = json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"]
+    return {kind.removeprefix("\\"): count for kind, count in counts.items()}
 
 
-def cells_by_module(stat: Mapping[str, Mapping[str, object]]) -> dict[str, Cells]:
-    """Own cells and instances of each module, from the `modules` of `stat -json`."""
-    own = {}
-    for name, module in stat.items():
-        counts = module["num_cells_by_type"]
-        assert isinstance(counts, dict)
-        own[name.removeprefix("\\")] = Counter(counts)
-    return own
-
-
-def instances(netlist: Mapping[str, Mapping[str, Mapping[str, str]]], own: Mapping[str, Cells]) -> dict[str, str]:
-    """Module of each instance in a module's entry of `write_json`; cells that are no modules are left out."""
-    return {name: cell["type"] for name, cell in netlist["cells"].items() if cell["type"] in own}
+# ------------------------------------------------------------------------ report
 
 
 def cost(module: str, own: Mapping[str, Cells]) -> Cells:
@@ -153,7 +176,7 @@ def resources(cells: Cells) -> dict[str, int]:
 
 
 def report(preset: str, netlists: Mapping[str, Mapping[str, str]], own: Mapping[str, Cells]) -> SynthReport:
-    """Cost per unit; ``netlists`` gives the module of each instance in the top and in a superlane.
+    """Cost per unit; ``netlists`` gives the module of each instance in each module.
 
     A superlane's own cells are the unit ``streams``, the top's own cells ``top``.
     """
@@ -166,8 +189,12 @@ def report(preset: str, netlists: Mapping[str, Mapping[str, str]], own: Mapping[
         else:
             units[unit_of(instance)].update(cost(module, own))
     units["top"].update(_primitives(TOP, own))
-    counted = {unit: resources(cells) for unit, cells in units.items()}
-    return SynthReport(preset, counted, resources(cost(TOP, own)))
+    return SynthReport(
+        preset,
+        {unit: resources(cells) for unit, cells in units.items()},
+        resources(cost(TOP, own)),
+        {module: resources(_primitives(module, own)) for module in own},
+    )
 
 
 def _primitives(module: str, own: Mapping[str, Cells]) -> Cells:

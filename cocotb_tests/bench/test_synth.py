@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from bench import synth
+from hdl.config import preset
 
-MODULES = {
-    "\\lpu_core": {"num_cells_by_type": {"CCU2C": 8, "lpu_superlane": 2, "plane": 1}},
-    "\\lpu_superlane": {"num_cells_by_type": {"TRELLIS_FF": 100, "lane": 4, "bank": 1}},
-    "\\plane": {"num_cells_by_type": {"LUT4": 3, "cell": 4}},
-    "\\cell": {"num_cells_by_type": {"MULT18X18D": 1, "TRELLIS_FF": 16}},
-    "\\lane": {"num_cells_by_type": {"LUT4": 10}},
-    "\\bank": {"num_cells_by_type": {"DP16KD": 5, "TRELLIS_DPR16X4": 2}},
+OWN = {
+    "lpu_core": Counter({"CCU2C": 8, "lpu_superlane": 2, "plane": 1}),
+    "lpu_superlane": Counter({"TRELLIS_FF": 100, "lane": 4, "bank": 1}),
+    "plane": Counter({"LUT4": 3, "cell": 4}),
+    "cell": Counter({"MULT18X18D": 1, "TRELLIS_FF": 16}),
+    "lane": Counter({"LUT4": 10}),
+    "bank": Counter({"DP16KD": 5, "TRELLIS_DPR16X4": 2}),
 }
 NETLISTS = {
     "lpu_core": {"superlane0": "lpu_superlane", "superlane1": "lpu_superlane", "mxm0": "plane"},
@@ -27,24 +28,31 @@ VERILOG = """
 module leaf(input clk, input signed [7:0] a, b, output reg signed [15:0] o);
   always @(posedge clk) o <= a * b;
 endmodule
-module lpu_superlane(input clk, input signed [7:0] a, b, output [15:0] o);
-  leaf vxm0(.clk(clk), .a(b), .b(a), .o(o));
+
+module \\lpu_core.pair (input clk, input signed [7:0] a, b, output [31:0] o);
+  leaf \\left$1  (
+    .clk(clk), .a(a), .b(b), .o(o[15:0])
+  );
+  leaf right (
+    .clk(clk), .a(b), .b(a), .o(o[31:16])
+  );
 endmodule
+
 module lpu_core(input clk, input signed [7:0] a, b, output [31:0] o);
-  leaf mxm0(.clk(clk), .a(a), .b(b), .o(o[15:0]));
-  lpu_superlane superlane0(.clk(clk), .a(a), .b(b), .o(o[31:16]));
+  \\lpu_core.pair  mxm0 (
+    .clk(clk), .a(a), .b(b), .o(o)
+  );
 endmodule
 """
 
 
 def test_cells_below_an_instance_count_once_per_instance() -> None:
-    own = synth.cells_by_module(MODULES)
-    assert synth.cost("plane", own) == Counter(LUT4=3, MULT18X18D=4, TRELLIS_FF=64)
-    assert synth.cost("lpu_superlane", own) == Counter(TRELLIS_FF=100, LUT4=40, DP16KD=5, TRELLIS_DPR16X4=2)
+    assert synth.cost("plane", OWN) == Counter(LUT4=3, MULT18X18D=4, TRELLIS_FF=64)
+    assert synth.cost("lpu_superlane", OWN) == Counter(TRELLIS_FF=100, LUT4=40, DP16KD=5, TRELLIS_DPR16X4=2)
 
 
 def test_superlanes_are_split_into_their_units() -> None:
-    found = synth.report("toy", NETLISTS, synth.cells_by_module(MODULES))
+    found = synth.report("toy", NETLISTS, OWN)
     assert found.units == {
         "matrix": ZERO | dict(lut4=3, ff=64, dsp=4),
         "vector": ZERO | dict(lut4=20),
@@ -55,6 +63,7 @@ def test_superlanes_are_split_into_their_units() -> None:
         "top": ZERO | dict(ccu2c=8),
     }
     assert found.total == dict(lut4=83, ccu2c=8, ff=264, dsp=4, bram=10, dist_ram=4)
+    assert found.modules["plane"] == ZERO | dict(lut4=3)
 
 
 @pytest.mark.parametrize(
@@ -74,21 +83,34 @@ def test_instances_belong_to_the_unit_their_name_says(instance: str, unit: str) 
     assert synth.unit_of(instance) == unit
 
 
-def test_primitive_cells_are_no_instances() -> None:
-    netlist = {"cells": {"mxm0": {"type": "tile"}, "$add$1": {"type": "$add"}}}
-    assert synth.instances(netlist, {"tile": Counter()}) == {"mxm0": "tile"}
+def test_modules_and_their_instances_are_read_from_the_text() -> None:
+    modules = synth.split_modules(VERILOG)
+    assert list(modules) == ["leaf", "lpu_core.pair", "lpu_core"]
+    assert modules["leaf"].startswith("module leaf(") and modules["leaf"].endswith("endmodule")
+    assert synth.instances(modules["lpu_core.pair"], modules) == {"left$1": "leaf", "right": "leaf"}
+    assert synth.instances(modules["lpu_core"], modules) == {"mxm0": "lpu_core.pair"}
 
 
-def test_yosys_counts_the_multipliers_of_a_known_netlist(tmp_path: Path) -> None:
-    synth.run_yosys(tmp_path, VERILOG)
-    found = synth.read_report("toy", tmp_path)
-    assert found.total["dsp"] == 2
-    assert found.units["matrix"] == found.units["vector"]
-    assert found.units["matrix"]["ff"] == 16
-    assert found.units["streams"] == found.units["top"] == ZERO
+def test_yosys_counts_the_multipliers_of_a_known_netlist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synth, "core_verilog", lambda config: VERILOG)
+    steps: list[int] = []
+    found = synth.synth(preset("nano"), steps.append, tmp_path)
+    assert steps == [1, 2, 3]
+    assert (found.total["dsp"], found.modules["leaf"]["dsp"]) == (2, 1)
+    assert found.units["matrix"] == found.total
+    assert found.units["top"] == ZERO
 
 
-def test_a_yosys_failure_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(synth.SynthError, match=r"yosys on .*core\.v failed: .*ERROR"):
-        synth.run_yosys(tmp_path, "module lpu_core(; endmodule")
-    assert not (tmp_path / "stat.json").exists()
+def test_an_unchanged_module_is_not_synthesised_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = synth.split_modules(VERILOG)
+    first = synth.module_cells("leaf", modules, tmp_path)
+    monkeypatch.setattr(synth, "yosys_command", lambda: "no-such-yosys")
+    assert synth.module_cells("leaf", modules, tmp_path) == first
+    with pytest.raises(FileNotFoundError):
+        synth.module_cells("leaf", modules | {"leaf": modules["leaf"].replace("a * b", "a + b")}, tmp_path)
+
+
+def test_a_yosys_failure_names_the_module(tmp_path: Path) -> None:
+    with pytest.raises(synth.SynthError, match=r"yosys on module 'broken' in .* failed: .*ERROR"):
+        synth.module_cells("broken", {"broken": "module broken(; endmodule"}, tmp_path)
+    assert not list(tmp_path.glob("*.json"))

@@ -455,7 +455,7 @@ _LINK = _group(
         "link/host.py",
         "self.captured[self._side]",
         "self.captured[0]",
-        "test_sram_read[7]",
+        "test_sram_read[3]",
     ),
 )
 _FABRIC = _group(

@@ -20,7 +20,7 @@ from cocotb_tests.faults.faults import FAULTS, Fault
 ROOT = Path(__file__).parents[2]
 FAILED_TESTS = 1
 """pytest's exit code when tests ran and some failed."""
-REASONS = ("AssertionError", "HostError", "did not finish")
+REASONS = ("E   assert ", "E   AssertionError", "HostError", "did not finish")
 """How a test tells that the core is wrong; anything else that fails is a fault that makes no core at all."""
 
 
@@ -41,7 +41,18 @@ def source_copy() -> Iterator[Path]:
 
 
 def run_tests(folder: Path, nodes: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", "-p", "no:cacheprovider", *nodes]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "--tb=short",
+        "--show-capture=no",
+        "-p",
+        "no:cacheprovider",
+        *nodes,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
@@ -80,7 +91,7 @@ def main(names: tuple[str, ...]) -> None:
     with source_copy() as folder:
         done = run_tests(folder, sorted({fault.caught_by for fault in chosen}))
     if done.returncode:
-        console.print(done.stdout[-3000:], markup=False, highlight=False)
+        console.print(done.stdout[-3000:], done.stderr[-1000:], markup=False, highlight=False)
         raise click.ClickException("the tests do not pass on the unchanged sources")
     rows = []
     for fault in chosen:

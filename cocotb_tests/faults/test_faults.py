@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,11 +16,16 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_fits_the_sources(fault: Fault) -> None:
-    """Its text is there once, it changes something, and its catcher exists."""
+    """Its text is there once, and it changes something."""
     assert (ROOT / fault.file).read_text().count(fault.old) == 1
     assert fault.old != fault.new
-    path, test = fault.caught_by.split("::")
-    assert re.search(rf"^def {test.split('[')[0]}\(", (ROOT / path).read_text(), re.MULTILINE)
+
+
+def test_the_catchers_exist() -> None:
+    nodes = sorted({fault.caught_by for fault in FAULTS})
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *nodes]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
 
 
 def test_names_differ_and_every_unit_has_three() -> None:
@@ -31,8 +37,12 @@ def test_names_differ_and_every_unit_has_three() -> None:
     }
 
 
+def documented(fault: Fault) -> str:
+    test = fault.caught_by.removeprefix("cocotb_tests/")
+    return f"| {fault.unit} | {fault.what} | `{test}` |"
+
+
 def test_documented() -> None:
     """docs/verification.md has a row for every fault."""
     page = (ROOT / "docs" / "verification.md").read_text()
-    missing = [fault.name for fault in FAULTS if fault.what not in page or fault.caught_by not in page]
-    assert missing == []
+    assert [fault.name for fault in FAULTS if documented(fault) not in page] == []

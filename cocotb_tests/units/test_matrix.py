@@ -133,7 +133,10 @@ def stimulate(
     return stimulus
 
 
-@pytest.mark.parametrize(("config", "count"), [(NANO, 250), (DUO, 120)], ids=["nano", "duo"])
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [pytest.param(NANO, 250, id="nano"), pytest.param(DUO, 120, id="duo", marks=pytest.mark.slow)],
+)
 def test_matrix_plane(config: LpuConfig, count: int) -> None:
     """Weights and activations of random programs, both queues at once; every result, nothing but results."""
     rng = random.Random(5)

@@ -17,9 +17,9 @@ from hdl.streams import Reach
 
 pytestmark = pytest.mark.rtl
 CONFIG = preset("nano").replace(
-    name="memory", weight_groups=(MemoryGroup(4, 96),), data_groups=(MemoryGroup(4, 24),) * 2, trace=True
+    name="memory", weight_groups=(MemoryGroup(4, 600),), data_groups=(MemoryGroup(4, 24),) * 2, trace=True
 )
-"""Depths that are no powers of two: addresses exist that name no row."""
+"""Depths that are no powers of two: addresses exist that name no row. Rows of w0 need both bytes of an index."""
 Result = tuple[int, Access]
 
 

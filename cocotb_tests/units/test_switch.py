@@ -148,7 +148,7 @@ class Expectation:
         assert now not in self.digests or outputs[f"digest{r}"] == self.digests[now][r], place
 
 
-@pytest.mark.parametrize("config", [NANO, DUO], ids=["nano", "duo"])
+@pytest.mark.parametrize("config", [pytest.param(NANO, id="nano"), pytest.param(DUO, id="duo", marks=pytest.mark.slow)])
 def test_switch(config: LpuConfig) -> None:
     """All operations at full rate with some pauses."""
     rng, unit, stimulus = np.random.default_rng(21), config.unit("sxm0"), Stimulus()

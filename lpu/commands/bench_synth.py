@@ -12,6 +12,7 @@ from rich.table import Table
 from bench import synth as area
 from hdl.config import LpuConfig
 from lpu.options import json_option, preset_option
+from lpu.progress import progress_bar
 from sim.files import write_atomically
 
 
@@ -34,8 +35,8 @@ def table(report: area.SynthReport) -> Table:
 def synth(config: LpuConfig, json_file: Path | None) -> None:
     """Area of the core on an ECP5. Per unit, by yosys; cached by the hash of the Verilog."""
     console = Console()
-    with console.status(f"synthesising {config.name} (minutes, once)"):
-        report = area.synth(config)
+    with progress_bar(console, "synthesising modules", area.module_count(config)) as progress:
+        report = area.synth(config, progress)
     console.print(table(report))
     if json_file is not None:
         write_atomically(json_file, json.dumps(report.as_dict(), indent=2) + "\n")
