@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LPU := $(VENV)/bin/lpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint fuzz verilog bench synth docs lock clean
+.PHONY: help setup run test lint fuzz verilog bench check faults synth docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,12 @@ verilog: $(READY) ## the core as Verilog, build/lpu_core_PRESET.v (PRESET=small)
 
 bench: $(READY) ## cycles of the anchor workloads, predicted and measured (PRESET=small)
 	@$(LPU) bench anchors --preset $(PRESET)
+
+check: $(READY) ## cycles, program bytes and area against bench/baseline.json (UPDATE=--update to rewrite it)
+	@$(LPU) bench check $(UPDATE)
+
+faults: $(READY) ## break the RTL on purpose, one fault at a time, and see that its test notices
+	@$(VENV)/bin/python -m cocotb_tests.faults.run
 
 synth: $(READY) ## area of the core (PRESET=small)
 	@$(LPU) bench synth --preset $(PRESET)
