@@ -22,7 +22,7 @@ run: $(READY) ## the demo: a digits classifier on the simulated core
 	@$(LPU) demo
 
 test: lint ## lint, then every test
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n auto --dist worksteal
 
 lint: $(READY) ## ruff, formatting, types
 	@$(VENV)/bin/ruff check --quiet .
