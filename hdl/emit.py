@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.hdl import ClockSignal, Instance, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -49,18 +49,24 @@ class VerilogWriter:
         return Instance(component.module_name, **ports)
 
     def write(self, top: wiring.Component) -> str:
-        """Verilog text of ``top`` and of every module it asks for, each once, top first."""
-        texts = [self._convert(top, TOP)]
+        """Verilog text of ``top`` and of every module it asks for, each once; one run of yosys translates all."""
+        handwritten = []
+        netlists = [self._netlist(top, TOP)]
         written: set[str] = set()
         while pending := [name for name in self._modules if name not in written]:
             for name in pending:
                 written.add(name)
                 component = self._modules[name]
-                texts.append(component.verilog() or self._convert(component, name))
-        return "\n".join(texts)
+                text = component.verilog()
+                if text is None:
+                    netlists.append(self._netlist(component, name))
+                else:
+                    handwritten.append(text)
+        translated = verilog._convert_rtlil_text("\n".join(netlists), strip_internal_attrs=True)
+        return "\n".join([translated, *handwritten])
 
-    def _convert(self, component: wiring.Component, name: str) -> str:
-        return verilog.convert(component, name=name, platform=self, emit_src=False, strip_internal_attrs=True)
+    def _netlist(self, component: wiring.Component, name: str) -> str:
+        return rtlil.convert(component, name=name, platform=self, emit_src=False)
 
 
 def shared(component: Shared, platform: object) -> Shared | Instance:
