@@ -15,17 +15,18 @@ from golden.trace import Event, Words, digest, lane_words, memory_words, result_
 from golden.units.matrix import MatrixTwin
 from golden.units.memory import Access, MemoryTwin
 from golden.units.switch import switch, transpose
-from golden.units.vector import VectorTwin, reads_stream
+from golden.units.vector import Entering, VectorError, VectorTwin, is_wide, streamed_operands
 from hdl.config import STREAMS_PER_GROUP, LpuConfig, UnitKind
 from hdl.isa import (
     LW_TO_IW,
+    PIPE_LATENCY,
+    PIPES,
     UNIT_OPCODES,
     Element,
     Instruction,
     Opcode,
     Queue,
     QueueKind,
-    alu_offset,
     queues,
     stream,
     timing,
@@ -40,7 +41,7 @@ _STEP_ORDER = (
     QueueKind.MXM_WEIGHTS,  # IW in T reaches ABC in T
     QueueKind.MXM_ACTIVATIONS,
     QueueKind.SWITCH,
-    QueueKind.VECTOR,
+    *PIPES,
     QueueKind.MEM_WRITE,
 )
 _INDEXED = frozenset({Opcode.GATHER, Opcode.SCATTER})
@@ -72,14 +73,14 @@ class Execution:
         self._later: Agenda = defaultdict(list)
         self._drives: Agenda = defaultdict(list)
         kinds = [(kind, op) for kind, ops in UNIT_OPCODES.items() for op in ops]
-        self._drive_latency = {op: timing(config, kind, op).func or 0 for kind, op in kinds}
-        self._result_latency = {op: result_latency(config, kind, op) for kind, op in kinds}
+        self._drive_latency = {(kind, op): timing(config, kind, op).func or 0 for kind, op in kinds}
+        self._result_latency = {(kind, op): result_latency(config, kind, op) for kind, op in kinds}
         self._steps: dict[QueueKind, Step] = {
             QueueKind.MEM_READ: self._read,
             QueueKind.MXM_WEIGHTS: self._load_weights,
             QueueKind.MXM_ACTIVATIONS: self._multiply,
             QueueKind.SWITCH: self._switch,
-            QueueKind.VECTOR: self._chain,
+            **dict.fromkeys(PIPES, self._issue_to_pipe),
             QueueKind.MEM_WRITE: self._write,
         }
 
@@ -109,7 +110,7 @@ class Execution:
 
     def _drive(self, queue: Queue, element: Element, code: int, values: Bytes) -> None:
         """Put values [streams, lanes] on the streams at ``code`` when the element's result is due."""
-        due = element.cycle + self._drive_latency[element.instruction.op]
+        due = element.cycle + self._drive_latency[queue.kind, element.instruction.op]
         self._drives[due].append(partial(self._drive_now, queue, code, values))
 
     def _drive_now(self, queue: Queue, code: int, values: Bytes) -> None:
@@ -122,7 +123,7 @@ class Execution:
 
     def _result(self, queue: Queue, element: Element, words: Words) -> None:
         """Trace the result words [R, n] of an element."""
-        due = element.cycle + self._result_latency[element.instruction.op]
+        due = element.cycle + self._result_latency[queue.kind, element.instruction.op]
         for superlane, value in enumerate(digest(words)):
             self.events.append(Event(due + superlane, queue.name, "R", superlane, int(value)))
 
@@ -186,8 +187,10 @@ class Execution:
             return
         instruction, position = element.instruction, queue.unit.position
         count = STREAMS_PER_GROUP if instruction["wide"] else 1
-        if instruction.op is Opcode.MAXLANE and count == 1:
-            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: {instruction}: MAXLANE must be wide")
+        if instruction.op is Opcode.PERMUTE and count != 1:
+            raise GoldenError(
+                f"cycle {self.cycle}, queue {queue.name}: {instruction}: wide = 1: PERMUTE must be single"
+            )
         x, y = self.streams.read(position, instruction["x"], count), None
         if instruction.op in (Opcode.PERMUTE, Opcode.SELECT):
             y = self.streams.read(position, instruction["y"], count if instruction.op is Opcode.SELECT else 1)
@@ -211,43 +214,36 @@ class Execution:
 
     # --------------------------------------------------------------------- vector
 
-    def _chain(self, queue: Queue, element: Element) -> None:
-        """Read x now and each y when its ALU needs it; every element is computed the same time after its issue."""
-        instruction = element.instruction
-        x = self._operand(queue, instruction, "x")
-        ys: list[Int32 | None] = [None] * len(self.config.alus)
-        for k in range(len(ys)):
-            if reads_stream(instruction, k):
-                self._at(alu_offset(self.config, k), partial(self._capture, queue, instruction, ys, k))
-        self._at(alu_offset(self.config, len(ys) - 1), partial(self._compute, queue, element, x, ys))
+    # An element enters its pipe in T + 1: the registers that change in that cycle have changed before, because what
+    # changes them was put off earlier than the entering.
 
-    def _at(self, delay: int, action: Callable[[], None]) -> None:
-        if delay:
-            self._later[self.cycle + delay].append(action)
-        else:
-            action()
-
-    def _capture(self, queue: Queue, instruction: Instruction, ys: list[Int32 | None], k: int) -> None:
-        ys[k] = self._operand(queue, instruction, f"y{k}")
+    def _issue_to_pipe(self, queue: Queue, element: Element) -> None:
+        pipe, instruction = PIPES[queue.kind], element.instruction
+        fields = streamed_operands(pipe, instruction)
+        read = {field: self._operand(queue, instruction, field) for field in fields}
+        entering = Entering(pipe, element, read.get("x"), read.get("y"))
+        self._later[self.cycle + 1].append(partial(self._enter, queue, entering))
 
     def _operand(self, queue: Queue, instruction: Instruction, name: str) -> Int32:
-        wide = instruction[f"{name}_wide"]
+        wide = is_wide(PIPES[queue.kind], instruction, name)
         planes = self.streams.read(queue.unit.position, instruction[name], STREAMS_PER_GROUP if wide else 1)
         return planes_to_int32(planes) if wide else planes[0].view(np.int8).astype(np.int32)
 
-    def _compute(self, queue: Queue, element: Element, x: Int32, ys: list[Int32 | None]) -> None:
-        instruction = element.instruction
-        value = self.vector.chain(element, x, ys)
-        if instruction["last_only"] and not element.last:
-            return
-        if instruction["out_wide"]:
-            out, lanes = int32_to_planes(value), value
-        else:
-            out = saturate_int8(value).view(np.uint8)[np.newaxis]
-            lanes = out[0].astype(np.int32)
-        self._drive(queue, element, instruction["out"], out)
+    def _enter(self, queue: Queue, entering: Entering) -> None:
+        element, instruction = entering.element, entering.element.instruction
+        try:
+            value = self.vector.enter(entering)
+        except VectorError as error:
+            raise GoldenError(f"cycle {element.cycle}, queue {queue.name}: {error}") from None
+        leave = partial(self.vector.registers.__setitem__, entering.pipe, value)
+        self._later[self.cycle + PIPE_LATENCY[entering.pipe]].append(leave)
         if self.trace:
-            self._result(queue, element, lane_words(self.config, lanes))
+            self._result(queue, element, lane_words(self.config, value))
+        if not instruction["drive"] or (instruction["last_only"] and not element.last):
+            return
+        wide = is_wide(entering.pipe, instruction, "out")
+        out = int32_to_planes(value) if wide else saturate_int8(value).view(np.uint8)[np.newaxis]
+        self._drive(queue, element, instruction["out"], out)
 
 
 def _weight_bus(queue: Queue) -> int:

@@ -38,11 +38,17 @@ class Direction(enum.IntEnum):
         return Direction(1 - self)
 
 
-class AluKind(enum.StrEnum):
-    """What one ALU of the vector chain can do; see ``hdl/isa`` for its operations."""
+class PipeKind(enum.StrEnum):
+    """The pipes of the vector unit; each has a queue of its own. See ``hdl/isa`` for their operations."""
 
     INT = "int"
     REQUANT = "requant"
+    MUL = "mul"
+    ADD = "add"
+    SFU = "sfu"
+
+
+FLOAT_PIPES = (PipeKind.MUL, PipeKind.ADD, PipeKind.SFU)
 
 
 class UnitKind(enum.StrEnum):
@@ -99,8 +105,9 @@ class LpuConfig:
         ``data_groups``: each of 4 slices, so one row of all of them is an int32 vector.
         ``data_groups_per_position``: how many data groups share one stream position (fewer hops, wider multiplexers).
     Units
-        ``acc_rows``: int32 accumulator rows per matrix plane. ``alus``: the vector chain, first to last.
-        ``mult_bits``: width of the requantisation multiplier. ``imm_bits``: vector immediate, sign-extended to 32.
+        ``acc_rows``: int32 accumulator rows per matrix plane. ``pipes``: those of the vector unit, each at most
+        once, INT always. ``mult_bits``: width of the requantisation multiplier. ``imm_bits``: vector immediate,
+        sign-extended to 32; all 32 where there is a floating-point pipe.
     Control
         ``program_rows``: instructions per queue. ``count_bits``, ``gap_bits``: widths of those instruction fields.
         ``loop_levels``: nesting depth of LOOP.
@@ -119,7 +126,7 @@ class LpuConfig:
     hemispheres: int = 1
     mxm_planes: int = 1
     acc_rows: int = 1
-    alus: tuple[AluKind, ...] = (AluKind.INT, AluKind.REQUANT, AluKind.INT)
+    pipes: tuple[PipeKind, ...] = (PipeKind.INT, *FLOAT_PIPES)
     mult_bits: int = 16
     imm_bits: int = 32
     program_rows: int = 512
@@ -183,10 +190,11 @@ class LpuConfig:
         self._require_range("mxm_planes", 1, 4)
         self._require_range("acc_rows", 1, 1024)
         self._require(self.acc_rows & (self.acc_rows - 1) == 0, "acc_rows", "a power of two")
-        known = isinstance(self.alus, tuple) and all(isinstance(kind, AluKind) for kind in self.alus)
-        self._require(known and 1 <= len(self.alus) <= 8, "alus", "a tuple of 1..8 AluKind")
+        known = isinstance(self.pipes, tuple) and all(isinstance(kind, PipeKind) for kind in self.pipes)
+        once = known and len(set(self.pipes)) == len(self.pipes) and PipeKind.INT in self.pipes
+        self._require(once, "pipes", "a tuple of different PipeKind, INT among them")
         self._require_range("mult_bits", 4, 16)
-        self._require_range("imm_bits", 8, 32)
+        self._require_range("imm_bits", 32 if self.has_floats else 8, 32)
         self._require_range("program_rows", 16, 65536)
         self._require(self.program_rows & (self.program_rows - 1) == 0, "program_rows", "a power of two")
         self._require_range("count_bits", 4, 16)
@@ -218,6 +226,11 @@ class LpuConfig:
     def macs(self) -> int:
         """int8 multiply-accumulates per cycle of the whole core."""
         return self.lanes * self.lanes * self.mxm_planes * self.hemispheres
+
+    @property
+    def has_floats(self) -> bool:
+        """Whether a pipe computes in fp32; the INT pipe then has its floating-point operations as well."""
+        return any(kind in FLOAT_PIPES for kind in self.pipes)
 
     @property
     def acc_addr_bits(self) -> int:
@@ -307,20 +320,59 @@ class LpuConfig:
         raise ConfigError(f"config '{self.name}': no unit '{name}'; units: {', '.join(u.name for u in self.units)}")
 
     def data_streams(self, unit: Unit, direction: Direction) -> range:
-        """Data streams that ``unit`` may read or drive in ``direction``: all but its hemisphere's weight bus.
+        """Data streams of ``direction`` in the unit's hemisphere: all but the weight bus.
 
-        The vector unit reads inward and drives outward: from its seat both directions are outward.
+        For the vector unit both directions are outward, so with two hemispheres neither includes a weight bus.
         """
         outward = direction is unit.outward or (unit.kind is UnitKind.VECTOR and self.hemispheres == 2)
         return range(self.weight_streams if outward else 0, self.streams(direction))
 
-    def index_streams(self, unit: Unit) -> tuple[int, int]:
-        """The pair of outward data streams, low byte first, on which GATHER and SCATTER of ``unit`` find their indices.
+    def readable(self, unit: Unit, field: str = "stream", pipe: PipeKind | None = None) -> dict[Direction, range]:
+        """Data streams that an operand of ``unit`` may name: outward ones, for the vector unit inward ones.
 
-        Fixed, the last two: choosing them per instruction would cost a multiplexer of all streams at every memory port.
+        Operand x of the vector unit sees the lower half of them, y the upper half (of an odd number of SG4s, both see
+        the middle one); y of the MUL pipe sees all, so that a square takes both operands from one stream.
         """
-        last = self.streams(unit.outward) - 1
-        return last - 1, last
+        if unit.kind is not UnitKind.VECTOR:
+            return {unit.outward: self.data_streams(unit, unit.outward)}
+        inward = tuple(Direction) if self.hemispheres == 2 else (unit.outward.opposite,)
+        if field == "y" and pipe is PipeKind.MUL:
+            return {d: self.data_streams(unit, d) for d in inward}
+        return {d: _half(self.data_streams(unit, d), upper=field == "y") for d in inward}
+
+    def drivable(self, unit: Unit) -> dict[Direction, range]:
+        """Data streams on which ``unit`` may drive a result.
+
+        Matrix unit and switch drive inward, the vector unit outward, data groups both ways; a weight group drives a
+        single row inward, on the first SG4, and all its slices at once on the weight bus.
+        """
+        inward = unit.outward.opposite
+        match unit.kind:
+            case UnitKind.VECTOR:
+                outward = tuple(Direction) if self.hemispheres == 2 else (unit.outward,)
+                return {d: self.data_streams(unit, d) for d in outward}
+            case UnitKind.DATA_MEMORY:
+                return {d: self.data_streams(unit, d) for d in Direction}
+            case UnitKind.WEIGHT_MEMORY:
+                first = self.data_streams(self.unit("vxm0"), inward).start
+                return {inward: range(first, first + STREAMS_PER_GROUP)}
+            case _:
+                return {inward: self.data_streams(unit, inward)}
+
+    def index_streams(self, unit: Unit) -> tuple[int, int]:
+        """The pair of outward data streams, low byte first, on which GATHER and SCATTER of ``unit`` find their indices:
+        the low half of an int32 on the last SG4.
+
+        Fixed: choosing them per instruction would cost a multiplexer of all streams at every memory port.
+        """
+        first = self.streams(unit.outward) - STREAMS_PER_GROUP
+        return first, first + 1
+
+
+def _half(streams: range, upper: bool) -> range:
+    """The lower or upper half of the SG4s, rounded up."""
+    size = -(-len(streams) // (2 * STREAMS_PER_GROUP)) * STREAMS_PER_GROUP
+    return streams[len(streams) - size :] if upper else streams[:size]
 
 
 def _preset(name: str, **fields: object) -> LpuConfig:
@@ -339,6 +391,7 @@ PRESETS: dict[str, LpuConfig] = {
             weight_groups=(MemoryGroup(4, 256),),
             data_groups=(MemoryGroup(4, 128), MemoryGroup(4, 128)),
             data_groups_per_position=2,
+            pipes=(PipeKind.INT, PipeKind.REQUANT),
             mult_bits=8,
             imm_bits=16,
             program_rows=64,
@@ -368,6 +421,7 @@ PRESETS: dict[str, LpuConfig] = {
             data_groups=(MemoryGroup(4, 256),) * 3,
             data_groups_per_position=1,
             acc_rows=8,
+            pipes=tuple(PipeKind),
         ),
         _preset(
             "medium",

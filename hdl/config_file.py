@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hdl.config import PRESETS, AluKind, ConfigError, LpuConfig, MemoryGroup
+from hdl.config import PRESETS, ConfigError, LpuConfig, MemoryGroup, PipeKind
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _GROUPS = ("weight_groups", "data_groups")
@@ -74,17 +74,17 @@ def _value(name: str, value: Any) -> Any:
         if not isinstance(value, list):
             raise ConfigError(f"{name} = {value!r}: must be an array of tables, [[{name}]]")
         return tuple(_group(f"{name}[{i}]", group) for i, group in enumerate(value))
-    if name == "alus":
+    if name == "pipes":
         if not isinstance(value, list):
-            raise ConfigError(f"alus = {value!r}: must be an array of strings")
-        return tuple(map(_alu, value))
+            raise ConfigError(f"pipes = {value!r}: must be an array of strings")
+        return tuple(map(_pipe, value))
     return value
 
 
-def _alu(kind: object) -> AluKind:
-    if kind not in [str(known) for known in AluKind]:
-        raise ConfigError(f"alus = {kind!r}: each must be one of {', '.join(AluKind)}")
-    return AluKind(str(kind))
+def _pipe(kind: object) -> PipeKind:
+    if kind not in [str(known) for known in PipeKind]:
+        raise ConfigError(f"pipes = {kind!r}: each must be one of {', '.join(PipeKind)}")
+    return PipeKind(str(kind))
 
 
 def _group(place: str, group: object) -> MemoryGroup:

@@ -11,10 +11,12 @@ from hdl.config import LpuConfig, Unit, UnitKind
 from hdl.isa import OPCODE_BITS, Opcode, Queue, QueueKind, control_fields, queues, unit_fields, word_bits
 
 _SEQUENCING_FIELDS = frozenset({"count", "gap", "stride", "mask"})
+_MEMBER_NAMES = {"op": "operation"}
+"""Fields whose members have another name: ``op`` is the opcode."""
 
 
 def _shapes(fields: tuple) -> dict[str, object]:
-    return {f.name: signed(f.bits) if f.signed else unsigned(f.bits) for f in fields}
+    return {_MEMBER_NAMES.get(f.name, f.name): signed(f.bits) if f.signed else unsigned(f.bits) for f in fields}
 
 
 @cache

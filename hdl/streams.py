@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from amaranth.hdl import Cat, Const, Mux, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind, Unit
 from hdl.layouts import lane_bits
 
 
@@ -27,6 +29,11 @@ def choose(values: Sequence[ValueLike], index: ValueLike) -> Value:
     return level[0]
 
 
+def any_of(values: Sequence[ValueLike]) -> Value:
+    """OR of the values, bit by bit."""
+    return reduce(or_, map(Value.cast, values))
+
+
 @dataclass(frozen=True)
 class Reach:
     """The data streams a unit may read or drive, per direction."""
@@ -34,8 +41,14 @@ class Reach:
     streams: Mapping[Direction, range]
 
     @classmethod
-    def of(cls, config: LpuConfig, unit: Unit, directions: Sequence[Direction] = tuple(Direction)) -> Reach:
-        return cls({d: config.data_streams(unit, d) for d in directions})
+    def reads(cls, config: LpuConfig, unit: Unit, field: str = "stream", pipe: PipeKind | None = None) -> Reach:
+        """What an operand of the unit may name."""
+        return cls(config.readable(unit, field, pipe))
+
+    @classmethod
+    def drives(cls, config: LpuConfig, unit: Unit) -> Reach:
+        """Where the unit may drive a result."""
+        return cls(config.drivable(unit))
 
     def layout(self, direction: Direction, width: int) -> data.ArrayLayout:
         return data.ArrayLayout(width, len(self.streams[direction]))
@@ -46,9 +59,13 @@ def view_ports(reach: Reach, width: int) -> dict[str, wiring.Member]:
     return {d.name.lower(): In(reach.layout(d, width)) for d in reach.streams}
 
 
-def drive_ports(config: LpuConfig, reach: Reach) -> dict[str, wiring.Member]:
-    """Output ports: ``drive_east``/``drive_west`` enables per stream; ``lanes``: stream s drives vector s mod 4."""
-    ports = {f"drive_{d.name.lower()}": Out(len(reach.streams[d])) for d in reach.streams}
+def drive_ports(config: LpuConfig, reach: Reach, soon: bool = False) -> dict[str, wiring.Member]:
+    """Output ports: ``drive_east``/``drive_west`` enables per stream; ``lanes``: stream s drives vector s mod 4.
+
+    ``soon``: also ``soon_east``/``soon_west``, the enables of the next cycle.
+    """
+    kinds = ("drive", "soon") if soon else ("drive",)
+    ports = {f"{kind}_{d.name.lower()}": Out(len(streams)) for d, streams in reach.streams.items() for kind in kinds}
     return {**ports, "lanes": Out(data.ArrayLayout(lane_bits(config), STREAMS_PER_GROUP))}
 
 

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import Direction, LpuConfig, Unit, UnitKind
 from hdl.emit import Shared, shared
 from hdl.fabric import StreamFabric
-from hdl.isa import Queue, QueueKind, queues
+from hdl.isa import PIPES, Queue, QueueKind, queues
 from hdl.layouts import issue_layout, lane_bits, matrix_units, port_name, result_layout, superlane_command
 from hdl.memory.group import MemoryTile
 from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables, one_of
@@ -85,7 +85,7 @@ class Superlane(Shared):
                     self._vector(m, unit)
                 case _:
                     self._memory(m, unit, platform)
-        m.d.comb += self.conflict.eq(self._fabric.build(m))
+        m.d.comb += self.conflict.eq(self._fabric.build(m) | self._vector_conflict)
         return m
 
     def _connect_views(self, m: Module, unit: Unit, reach: Reach, component: object) -> None:
@@ -107,10 +107,9 @@ class Superlane(Shared):
     def _memory(self, m: Module, unit: Unit, platform: object) -> None:
         tile = MemoryTile(self._config, unit)
         m.submodules[unit.name] = shared(tile, platform)
-        reach = Reach.of(self._config, unit)
         m.d.comb += [tile.read.eq(self.command[f"{unit.name}_r"]), tile.write.eq(self.command[f"{unit.name}_w"])]
-        self._connect_views(m, unit, reach, tile)
-        self._fabric.drive_reach(unit.position, reach, tile)
+        self._connect_views(m, unit, Reach.reads(self._config, unit), tile)
+        self._fabric.drive_reach(unit.position, Reach.drives(self._config, unit), tile)
         if unit.kind is UnitKind.WEIGHT_MEMORY:
             self._drive_bus(unit, tile)
         for k, index in enumerate(self._config.index_streams(unit)):
@@ -120,29 +119,28 @@ class Superlane(Shared):
         self._log(m, f"{unit.name}_w", self.command[f"{unit.name}_w"].valid, tile.write_digest)
 
     def _matrix(self, m: Module, unit: Unit) -> None:
-        reach = Reach.of(self._config, unit, (unit.outward,))
+        reach = Reach.reads(self._config, unit)
         view = _StreamsAt(self._fabric, unit, reach)
         activations = self.command[f"{unit.name}_a"].stream
         single = one_of(StreamView(view, reach, lane_bits(self._config)).group(activations), activations)
         m.d.comb += Value.cast(getattr(self, f"{unit.name}_weights")).eq(self._bus(unit))
         m.d.comb += getattr(self, f"{unit.name}_x").eq(single)
         result = getattr(self, f"{unit.name}_result")
-        inward = unit.outward.opposite
-        into = Reach.of(self._config, unit, (inward,))
-        enables = drive_enables(into, inward, result.valid, 1, result.out)
         words = [result.sums[i] for i in range(self._config.superlane_lanes)]
         vectors = byte_vectors(words)
-        for k, s in enumerate(into.streams[inward]):
-            self._fabric.drive(inward, unit.position, s, enables[k], vectors[s % 4])
+        into = Reach.drives(self._config, unit)
+        for inward, streams in into.streams.items():
+            enables = drive_enables(into, inward, result.valid, 1, result.out)
+            for k, s in enumerate(streams):
+                self._fabric.drive(inward, unit.position, s, enables[k], vectors[s % 4])
         self._log(m, f"{unit.name}_a", result.valid, digest(words))
 
     def _switch(self, m: Module, unit: Unit) -> None:
         tile = SwitchTile(self._config, unit)
         m.submodules[unit.name] = tile
-        reach = Reach.of(self._config, unit)
         m.d.comb += [tile.issue.eq(self.command[unit.name]), Value.cast(tile.bus_in).eq(self._bus(unit))]
-        self._connect_views(m, unit, reach, tile)
-        self._fabric.drive_reach(unit.position, reach, tile)
+        self._connect_views(m, unit, Reach.reads(self._config, unit), tile)
+        self._fabric.drive_reach(unit.position, Reach.drives(self._config, unit), tile, tile.single)
         self._drive_bus(unit, tile)
         m.d.comb += [
             getattr(self, f"{unit.name}_issue").eq(tile.rotor_issue),
@@ -154,12 +152,19 @@ class Superlane(Shared):
     def _vector(self, m: Module, unit: Unit) -> None:
         tile = VectorTile(self._config)
         m.submodules[unit.name] = tile
-        m.d.comb += tile.issue.eq(self.command[unit.name])
         self._connect_views(m, unit, reads_of(self._config), tile)
-        drives = drives_of(self._config)
-        self._fabric.drive_reach(unit.position, drives, tile)
+        for direction, streams in drives_of(self._config).streams.items():
+            name = direction.name.lower()
+            enables, vectors = getattr(tile, f"drive_{name}"), getattr(tile, f"{name}_out")
+            for k, s in enumerate(streams):
+                self._fabric.drive(direction, unit.position, s, enables[k], vectors[k])
+        for queue in queues(self._config):
+            if queue.kind in PIPES:
+                name, pipe = port_name(queue), PIPES[queue.kind].value
+                m.d.comb += getattr(tile, f"issue_{pipe}").eq(self.command[name])
+                self._log(m, name, getattr(tile, f"{pipe}_valid"), getattr(tile, f"{pipe}_digest"))
+        self._vector_conflict = tile.conflict
         self._link(m, unit)
-        self._log(m, unit.name, tile.valid, tile.digest)
 
     def _link(self, m: Module, unit: Unit) -> None:
         """The host port's slice stands beside the vector unit: it drives outward and captures what comes inward."""

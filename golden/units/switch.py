@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from golden.numerics import Bytes, int32_to_planes, planes_to_int32
+from golden.numerics import Bytes
 from hdl.config import LpuConfig
 from hdl.isa import Instruction, Opcode
 
@@ -22,8 +22,6 @@ def switch(config: LpuConfig, instruction: Instruction, x: Bytes, y: Bytes | Non
             return np.roll(x, amount, axis=1)
         case Opcode.DISTRIBUTE:
             return np.repeat(x[:, amount : amount + 1], config.lanes, axis=1)
-        case Opcode.MAXLANE:
-            return int32_to_planes(np.full(config.lanes, planes_to_int32(x).max(), np.int32))
         case Opcode.PERMUTE if y is not None:
             return _permute(config, x, y[0])
         case Opcode.SELECT if y is not None:

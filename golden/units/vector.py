@@ -1,47 +1,109 @@
-"""Twin of the vector unit: the chain of ALUs, one element at a time."""
+"""Twin of the vector unit: its pipes, their result registers and the flag, one element at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from golden.numerics import Int32, int_alu, requant_alu
-from hdl.config import AluKind, LpuConfig
-from hdl.isa import Element, Instruction, IntOp, RequantOp, Source
+from golden.numerics import Bools, Int32, add_pipe, int_alu, mul_pipe, requant_alu, sfu_pipe
+from hdl.config import LpuConfig, PipeKind
+from hdl.isa import (
+    REGISTERS,
+    AddOp,
+    Element,
+    Instruction,
+    IntOp,
+    MulOp,
+    RequantOp,
+    SfuOp,
+    Source,
+    first_of_fold,
+    operations,
+    reads_y,
+    sources,
+)
+
+
+class VectorError(ValueError):
+    """An operation or operand source that the pipe does not have; names instruction, value and rule."""
+
+
+@dataclass(frozen=True)
+class Entering:
+    """An element as it enters its pipe: its instruction, and what the streams gave for x and y (None: not streams)."""
+
+    pipe: PipeKind
+    element: Element
+    x: Int32 | None
+    y: Int32 | None
 
 
 class VectorTwin:
-    """value = ALU_k(...ALU_0(x, y_0)..., y_k) per lane; ALU k's own last result is kept for Source.SELF."""
+    """The vector unit on words [lanes]; the caller keeps the time.
+
+    ``enter`` in T + 1 reads the result registers as they stand; its result is put into ``registers[pipe]`` by the
+    caller, latency cycles later. Registers and flag begin with 0.
+    """
 
     def __init__(self, config: LpuConfig) -> None:
         self.config = config
-        self._own: list[Int32] = [np.zeros(config.lanes, np.int32) for _ in config.alus]
+        self.registers: dict[PipeKind, Int32] = {pipe: np.zeros(config.lanes, np.int32) for pipe in config.pipes}
+        self._flag: Bools = np.zeros(config.lanes, np.bool_)
 
-    def chain(self, element: Element, x: Int32, ys: Sequence[Int32 | None]) -> Int32:
-        """CHAIN on x [lanes]; ``ys[k]`` is the stream operand of ALU k where it has one. Returns int32 [lanes]."""
-        instruction, value = element.instruction, x
-        predicate = np.zeros(self.config.lanes, np.bool_)
-        for k, kind in enumerate(self.config.alus):
-            y = self._operand(element, k, ys[k])
-            if y is not None and kind is AluKind.INT:
-                value, predicate = int_alu(IntOp(instruction[f"op{k}"]), value, y, predicate, instruction["imm"])
-            elif y is not None:
-                value = requant_alu(self.config, RequantOp(instruction[f"op{k}"]), value, y)
-            self._own[k] = value
-        return value
+    def enter(self, entering: Entering) -> Int32:
+        """The result of an element, from the registers and the flag of this cycle; a comparison sets the flag.
 
-    def _operand(self, element: Element, k: int, stream: Int32 | None) -> Int32 | None:
-        """Operand y of ALU k; None where SELF has no preceding element, and the ALU passes x on."""
-        match Source(element.instruction[f"src{k}"]):
-            case Source.STREAM:
-                return stream
-            case Source.IMM:
-                return np.full(self.config.lanes, element.instruction["imm"], np.int32)
-            case Source.SELF:
-                return None if element.first else self._own[k]
+        Raises VectorError.
+        """
+        pipe, instruction = entering.pipe, entering.element.instruction
+        op = self._operation(pipe, entering.element)
+        x = self._operand(pipe, instruction, "x", entering.x)
+        y = self._operand(pipe, instruction, "y", entering.y) if reads_y(pipe, op) else x
+        match pipe:
+            case PipeKind.INT:
+                result, self._flag = int_alu(IntOp(op), x, y, self._flag, instruction["imm"])
+            case PipeKind.REQUANT:
+                result = requant_alu(self.config, RequantOp(op), x, y)
+            case PipeKind.MUL:
+                result = mul_pipe(MulOp(op), x, y)
+            case PipeKind.ADD:
+                result = add_pipe(AddOp(op), x, y)
+            case PipeKind.SFU:
+                result = sfu_pipe(SfuOp(op), x)
+        return result
+
+    def _operation(self, pipe: PipeKind, element: Element) -> int:
+        op = element.instruction["op"]
+        if op not in operations(self.config, pipe):
+            raise VectorError(f"{element.instruction}: op = {op}: must be an operation of the {pipe.name} pipe")
+        return first_of_fold(pipe, op) if element.instruction["fold"] and element.first else op
+
+    def _operand(self, pipe: PipeKind, instruction: Instruction, field: str, streamed: Int32 | None) -> Int32:
+        source = Source(instruction[f"{field}_from"])
+        if source not in sources(self.config, pipe, field):
+            raise VectorError(f"{instruction}: {field}_from = {source.name}: must be a source of the {pipe.name} pipe")
+        if source is Source.IMM:
+            return np.full(self.config.lanes, instruction["imm"], np.int32)
+        if source is Source.SWAP:
+            return self._swapped(self.registers[pipe], instruction["swap"])
+        if source in REGISTERS:
+            return self.registers[REGISTERS[source]]
+        assert streamed is not None, "the caller reads the streams"
+        return streamed
+
+    def _swapped(self, register: Int32, distance: int) -> Int32:
+        """register[i XOR 2^distance] in lane i of each superlane."""
+        lanes = np.arange(self.config.lanes)
+        return register[lanes ^ (1 << distance)]
 
 
-def reads_stream(instruction: Instruction, k: int) -> bool:
-    """Whether ALU k takes y from a stream."""
-    return instruction[f"src{k}"] == Source.STREAM
+def streamed_operands(pipe: PipeKind, instruction: Instruction) -> tuple[str, ...]:
+    """The operands that an instruction takes from streams."""
+    fields = ("x", "y") if reads_y(pipe, instruction["op"]) else ("x",)
+    return tuple(field for field in fields if instruction[f"{field}_from"] == Source.STREAM)
+
+
+def is_wide(pipe: PipeKind, instruction: Instruction, name: str) -> bool:
+    """Whether ``x``, ``y`` or ``out`` is an SG4; only the INT pipe knows single streams."""
+    return pipe is not PipeKind.INT or bool(instruction[f"{name}_wide"])

@@ -46,7 +46,8 @@ class IssueQueue(Shared):
         return f"lpu_queue_{self._kind.value.replace('.', '_')}"
 
     # The sequencer holds the current instruction in ``word`` while the memory already shows the next one, so a new
-    # instruction can start every cycle. REPEAT never enters ``word``: it re-arms the instruction that is there.
+    # instruction can start every cycle. REPEAT never enters ``word``: it re-arms the instruction that is there;
+    # only as a program's first word, with nothing there, it does, and is flagged.
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -135,7 +136,7 @@ class IssueQueue(Shared):
 
     def _load_next(self, m: Module) -> None:
         following = Value.cast(self._next)
-        with m.If(self._next.op == Opcode.REPEAT):
+        with m.If((self._next.op == Opcode.REPEAT) & ~self._priming):
             gap = self._as_control(following, Opcode.REPEAT, "d")
             stride: Value = Const(0, 1)
             if has_address(self._kind):

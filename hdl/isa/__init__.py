@@ -6,6 +6,11 @@ Time
     An operand with skew d must be on its stream, at the unit's position, in cycle T + d. A result with latency f is
     driven in cycle T + f and is on that stream at a position h >= 1 hops downstream in cycle T + f + h.
 
+Vector pipes
+    An element takes its stream operands in T and result registers as they stand in T + 1. Its own result is in the
+    pipe's register from T + 1 + latency on, so an element issued at T + latency or later can take it from there, until
+    the next element of the pipe replaces it; with ``drive`` it is driven in T + 1 + latency.
+
 Sequencing, per queue; T is the issue cycle of the instruction, "next" that of the following one
     unit instruction   count elements at T, T + (gap+1), ...; next = T + (count-1)*(gap+1) + 1
     NOP n              next = T + n
@@ -21,70 +26,114 @@ Sequencing, per queue; T is the issue cycle of the instruction, "next" that of t
 Streams are encoded as 2*index + direction (EAST 0, WEST 1) and written ``E3``, ``W17``.
 """
 
-from hdl.isa.fields import UNIT_OPCODES, Field, control_fields, fields_of, has_address, unit_fields, word_bits
-from hdl.isa.instruction import Element, Instruction, decode, encode
+from hdl.isa.fields import (
+    UNIT_OPCODES,
+    Field,
+    control_fields,
+    fields_of,
+    has_address,
+    unit_fields,
+    word_bits,
+)
+from hdl.isa.instruction import (
+    Element,
+    Instruction,
+    decode,
+    encode,
+)
 from hdl.isa.opcodes import (
-    ALU_LATENCY,
-    ALU_OPS,
     CONTROL_OPCODES,
+    FLAG_OPS,
     INDEX_BITS,
     IW_TO_ABC,
     LOOP_CYCLES,
     LW_TO_IW,
     OPCODE_BITS,
+    PIPE_LATENCY,
+    PIPE_OPS,
+    PIPE_QUEUES,
+    PIPES,
+    REGISTERS,
     SHIFT_BITS,
     SYNC_LATENCY,
     WRITE_TO_READ,
+    AddOp,
     IntOp,
     IsaError,
+    MulOp,
     Opcode,
     QueueKind,
     RequantOp,
+    SfuOp,
     Source,
+    can_fold,
     east,
+    first_of_fold,
+    operations,
+    reads_y,
+    sources,
     stream,
     stream_direction,
     stream_index,
     stream_name,
     west,
 )
-from hdl.isa.queues import Queue, queue, queues
-from hdl.isa.timing import DOCS, Timing, alu_offset, timing
+from hdl.isa.queues import (
+    Queue,
+    queue,
+    queues,
+)
+from hdl.isa.timing import (
+    DOCS,
+    Timing,
+    timing,
+)
 
 __all__ = [
-    "ALU_LATENCY",
-    "ALU_OPS",
     "CONTROL_OPCODES",
     "DOCS",
+    "FLAG_OPS",
     "INDEX_BITS",
     "IW_TO_ABC",
     "LOOP_CYCLES",
     "LW_TO_IW",
     "OPCODE_BITS",
+    "PIPES",
+    "PIPE_LATENCY",
+    "PIPE_OPS",
+    "PIPE_QUEUES",
+    "REGISTERS",
     "SHIFT_BITS",
     "SYNC_LATENCY",
     "UNIT_OPCODES",
     "WRITE_TO_READ",
+    "AddOp",
     "Element",
     "Field",
     "Instruction",
     "IntOp",
     "IsaError",
+    "MulOp",
     "Opcode",
     "Queue",
     "QueueKind",
     "RequantOp",
+    "SfuOp",
     "Source",
     "Timing",
-    "alu_offset",
+    "can_fold",
     "control_fields",
     "decode",
     "east",
     "encode",
     "fields_of",
+    "first_of_fold",
     "has_address",
+    "operations",
     "queue",
     "queues",
+    "reads_y",
+    "sources",
     "stream",
     "stream_direction",
     "stream_index",

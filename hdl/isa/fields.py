@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from hdl.config import LpuConfig
-from hdl.isa.opcodes import CONTROL_OPCODES, OPCODE_BITS, IsaError, Opcode, QueueKind
+from hdl.config import LpuConfig, PipeKind
+from hdl.isa.opcodes import (
+    CONTROL_OPCODES,
+    OPCODE_BITS,
+    PIPES,
+    IsaError,
+    Opcode,
+    QueueKind,
+    can_fold,
+    sources,
+)
 
 
 @dataclass(frozen=True)
@@ -62,24 +71,35 @@ def _switch_fields(config: LpuConfig) -> tuple[Field, ...]:
     )
 
 
-def _vector_fields(config: LpuConfig) -> tuple[Field, ...]:
+def _vector_fields(config: LpuConfig, pipe: PipeKind) -> tuple[Field, ...]:
     stream_bits = _stream_bits(config)
+    swaps = (config.superlane_lanes.bit_length() - 2).bit_length()
+    narrow = pipe is PipeKind.INT
     fields = [
-        Field("x", stream_bits, "operand x of ALU 0"),
-        Field("x_wide", 1, "x is an int32 SG4 (else int8, sign-extended)"),
-        Field("out", stream_bits, "result stream"),
-        Field("out_wide", 1, "result is an int32 SG4 (else saturated to int8)"),
-        Field("last_only", 1, "drive the result of the last element only"),
-        Field("imm", config.imm_bits, "immediate, sign-extended to 32 bits", signed=True),
+        Field("op", 5, f"operation of the {pipe.name} pipe"),
+        Field("x_from", 3, "where x comes from"),
+        Field("x", stream_bits, "stream of x"),
+        *([Field("x_wide", 1, "x is an SG4 (else int8, sign-extended)")] if narrow else []),
     ]
-    for k, kind in enumerate(config.alus):
+    if sources(config, pipe, "y"):
         fields += [
-            Field(f"op{k}", 4, f"operation of ALU {k} ({kind.value})"),
-            Field(f"src{k}", 2, f"where ALU {k} takes y from: stream, imm, self"),
-            Field(f"y{k}", stream_bits, f"stream of ALU {k}'s y"),
-            Field(f"y{k}_wide", 1, f"y of ALU {k} is an int32 SG4 (else int8)"),
+            Field("y_from", 3, "where y comes from"),
+            Field("y", stream_bits, "stream of y"),
+            *([Field("y_wide", 1, "y is an SG4 (else int8, sign-extended)")] if narrow else []),
+            Field("imm", config.imm_bits, "immediate, sign-extended to 32 bits", signed=True),
         ]
-    return tuple(fields)
+    if can_fold(pipe):
+        fields += [
+            Field("fold", 1, "the first element has no y: it returns x (FAMAX: |x|)"),
+            Field("swap", swaps, "SWAP takes lane i XOR 2^swap"),
+        ]
+    return (
+        *fields,
+        Field("drive", 1, "drive the result on out (it is in the result register in any case)"),
+        Field("out", stream_bits, "result stream"),
+        *([Field("out_wide", 1, "drive an SG4 (else saturate to int8)")] if narrow else []),
+        Field("last_only", 1, "drive the result of the last element only"),
+    )
 
 
 @cache
@@ -102,7 +122,7 @@ def unit_fields(config: LpuConfig, kind: QueueKind) -> tuple[Field, ...]:
         )
     if kind is QueueKind.SWITCH:
         return element + _switch_fields(config)
-    return element + _vector_fields(config)
+    return element + _vector_fields(config, PIPES[kind])
 
 
 def has_address(kind: QueueKind) -> bool:
@@ -134,8 +154,8 @@ UNIT_OPCODES: Mapping[QueueKind, tuple[Opcode, ...]] = {
     QueueKind.MEM_WRITE: (Opcode.WRITE, Opcode.SCATTER),
     QueueKind.MXM_WEIGHTS: (Opcode.LW, Opcode.IW),
     QueueKind.MXM_ACTIVATIONS: (Opcode.ABC,),
-    QueueKind.SWITCH: tuple(Opcode(code) for code in range(Opcode.SHIFT, Opcode.MAXLANE + 1)),
-    QueueKind.VECTOR: (Opcode.CHAIN,),
+    QueueKind.SWITCH: tuple(Opcode(code) for code in range(Opcode.SHIFT, Opcode.TRANSPOSE + 1)),
+    **dict.fromkeys(PIPES, (Opcode.ALU,)),
 }
 
 

@@ -25,7 +25,7 @@ class Instruction:
         object.__setattr__(self, "_values", dict(self.args))
 
     @classmethod
-    def of(cls, op: Opcode, **values: int) -> Instruction:
+    def of(cls, op: Opcode, /, **values: int) -> Instruction:
         return cls(op, tuple(sorted((name, int(value)) for name, value in values.items())))
 
     def __getitem__(self, name: str) -> int:
@@ -50,7 +50,7 @@ class Instruction:
     def __str__(self) -> str:
         shown = []
         for name, value in self.args:
-            is_stream = name in ("stream", "x", "y", "out") or (name[0] == "y" and name[1:].isdigit())
+            is_stream = name in ("stream", "x", "y", "out")
             shown.append(f"{name}={stream_name(value) if is_stream else value}")
         return " ".join([self.op.name, *shown])
 

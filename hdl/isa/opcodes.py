@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-from hdl.config import AluKind, Direction
+from hdl.config import Direction, LpuConfig, PipeKind
 
 OPCODE_BITS = 5
 SYNC_LATENCY = 2
@@ -42,14 +42,13 @@ class Opcode(enum.IntEnum):
     LW = 12
     IW = 13
     ABC = 14
-    CHAIN = 15
+    ALU = 15
     SHIFT = 16
     ROTATE = 17
     PERMUTE = 18
     DISTRIBUTE = 19
     SELECT = 20
     TRANSPOSE = 21
-    MAXLANE = 22
 
 
 CONTROL_OPCODES = frozenset(Opcode(code) for code in range(6))
@@ -63,13 +62,29 @@ class QueueKind(enum.StrEnum):
     MXM_WEIGHTS = "mxm.w"
     MXM_ACTIVATIONS = "mxm.a"
     SWITCH = "sxm"
-    VECTOR = "vxm"
+    VXM_INT = "vxm.i"
+    VXM_REQUANT = "vxm.q"
+    VXM_MUL = "vxm.m"
+    VXM_ADD = "vxm.a"
+    VXM_SFU = "vxm.s"
+
+
+PIPE_QUEUES: Mapping[PipeKind, QueueKind] = {
+    PipeKind.INT: QueueKind.VXM_INT,
+    PipeKind.REQUANT: QueueKind.VXM_REQUANT,
+    PipeKind.MUL: QueueKind.VXM_MUL,
+    PipeKind.ADD: QueueKind.VXM_ADD,
+    PipeKind.SFU: QueueKind.VXM_SFU,
+}
+PIPES: Mapping[QueueKind, PipeKind] = {kind: pipe for pipe, kind in PIPE_QUEUES.items()}
+"""The pipe of a vector queue."""
 
 
 class IntOp(enum.IntEnum):
-    """Operations of an INT ALU on int32 x (from the chain) and y; results wrap modulo 2^32. Latency 1.
+    """Operations of the INT pipe on words x and y; integer results wrap modulo 2^32. Latency 1 cycle.
 
-    GT and EQ return x and set the lane's predicate, which travels along the chain (0 at its start).
+    GT, EQ and FGT return x and set the lane's flag, a register that stays until the next of them. The operations from
+    FMAX on read x and y as fp32 and exist only on cores with a floating-point pipe; see docs/numerics.md.
     """
 
     PASS = 0  # x
@@ -81,14 +96,20 @@ class IntOp(enum.IntEnum):
     AND = 6
     OR = 7
     XOR = 8
-    GT = 9  # x; predicate := x > y
-    EQ = 10  # x; predicate := x == y
-    SELECT = 11  # predicate ? x : y
-    PICK = 12  # predicate ? y : imm
+    GT = 9  # x; flag := x > y
+    EQ = 10  # x; flag := x == y
+    SELECT = 11  # flag ? x : y
+    PICK = 12  # flag ? y : imm
+    FMAX = 13
+    FMIN = 14
+    FGT = 15  # x; flag := x > y
+    FAMAX = 16  # max(|x|, |y|)
+    FABS = 17  # |x|
+    F2I8 = 18  # saturate(round_half_even(x), -128..127)
 
 
 class RequantOp(enum.IntEnum):
-    """Operations of a REQUANT ALU; m = y[0:mult_bits] unsigned, s = y[mult_bits:mult_bits+6]. Latency 3.
+    """Operations of the REQUANT pipe; m = y[0:mult_bits] unsigned, s = y[mult_bits:mult_bits+6]. Latency 3 cycles.
 
     Products are exact; results keep the low 32 bits.
     """
@@ -99,18 +120,119 @@ class RequantOp(enum.IntEnum):
     MUL = 3  # x * signed(y[0:mult_bits])
 
 
+class MulOp(enum.IntEnum):
+    """Operations of the MUL pipe on fp32. Latency 3 cycles."""
+
+    FMUL = 0  # x * y
+
+
+class AddOp(enum.IntEnum):
+    """Operations of the ADD pipe on fp32. Latency 4 cycles."""
+
+    PASS = 0  # x
+    FADD = 1  # x + y
+    FSUB = 2  # x - y
+    FRSUB = 3  # y - x
+    I2F = 4  # fp32 of int32 x
+
+
+class SfuOp(enum.IntEnum):
+    """Operations of the SFU pipe on fp32 x. Latency 4 cycles."""
+
+    EXP2 = 0  # 2^x
+    RECIP = 1  # 1 / x
+    RSQRT = 2  # 1 / sqrt(x)
+    F2I = 3  # saturate(round_half_even(x), int32)
+
+
 class Source(enum.IntEnum):
-    """Where an ALU takes y from. SELF is the ALU's own result of the preceding element of the same instruction
-    (of the same repetition); for the first element the ALU then passes x on, predicate unchanged. SELF: INT only.
+    """Where a pipe takes an operand from.
+
+    INT .. SFU are the result registers of the pipes: the result of the latest element that has left the pipe. SWAP is
+    the pipe's own result register in lane i XOR 2^swap of the superlane.
     """
 
     STREAM = 0
     IMM = 1
-    SELF = 2
+    INT = 2
+    REQUANT = 3
+    MUL = 4
+    ADD = 5
+    SFU = 6
+    SWAP = 7
 
 
-ALU_OPS: Mapping[AluKind, type[enum.IntEnum]] = {AluKind.INT: IntOp, AluKind.REQUANT: RequantOp}
-ALU_LATENCY: Mapping[AluKind, int] = {AluKind.INT: 1, AluKind.REQUANT: 3}
+REGISTERS: Mapping[Source, PipeKind] = {Source[pipe.name]: pipe for pipe in PipeKind}
+"""The pipe whose result register a source is."""
+
+PIPE_OPS: Mapping[PipeKind, type[enum.IntEnum]] = {
+    PipeKind.INT: IntOp,
+    PipeKind.REQUANT: RequantOp,
+    PipeKind.MUL: MulOp,
+    PipeKind.ADD: AddOp,
+    PipeKind.SFU: SfuOp,
+}
+PIPE_LATENCY: Mapping[PipeKind, int] = {
+    PipeKind.INT: 1,
+    PipeKind.REQUANT: 3,
+    PipeKind.MUL: 3,
+    PipeKind.ADD: 4,
+    PipeKind.SFU: 4,
+}
+"""Cycles from an element's issue to the first issue that can take its result from the pipe's register."""
+
+_SOURCES: Mapping[PipeKind, tuple[tuple[Source, ...], tuple[Source, ...]]] = {
+    PipeKind.INT: (
+        (Source.STREAM, Source.INT, Source.REQUANT, Source.MUL, Source.ADD, Source.SFU),
+        (Source.STREAM, Source.IMM, Source.INT, Source.SWAP),
+    ),
+    PipeKind.REQUANT: ((Source.STREAM, Source.INT), (Source.STREAM, Source.IMM)),
+    PipeKind.MUL: (
+        (Source.STREAM, Source.INT, Source.MUL, Source.ADD),
+        (Source.STREAM, Source.IMM, Source.SFU),
+    ),
+    PipeKind.ADD: (
+        (Source.STREAM, Source.INT, Source.MUL, Source.ADD, Source.SFU),
+        (Source.STREAM, Source.IMM, Source.MUL, Source.ADD, Source.SWAP),
+    ),
+    PipeKind.SFU: ((Source.STREAM, Source.MUL, Source.ADD), ()),
+}
+_ONE_OPERAND: Mapping[PipeKind, frozenset[int]] = {
+    PipeKind.INT: frozenset({IntOp.PASS, IntOp.FABS, IntOp.F2I8}),
+    PipeKind.REQUANT: frozenset({RequantOp.PASS}),
+    PipeKind.MUL: frozenset(),
+    PipeKind.ADD: frozenset({AddOp.PASS, AddOp.I2F}),
+    PipeKind.SFU: frozenset(SfuOp),
+}
+FLAG_OPS = frozenset({IntOp.GT, IntOp.EQ, IntOp.FGT})
+"""INT operations that set the lane's flag; SELECT and PICK read it."""
+
+
+def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]:
+    """What operand ``field`` (x, y) of a pipe may be on this core; each one costs a multiplexer input per lane."""
+    table = _SOURCES[pipe][field == "y"]
+    return tuple(s for s in table if s not in REGISTERS or REGISTERS[s] in config.pipes)
+
+
+def operations(config: LpuConfig, pipe: PipeKind) -> tuple[enum.IntEnum, ...]:
+    """The operations that a pipe has on this core."""
+    ops = tuple(PIPE_OPS[pipe])
+    return ops if pipe is not PipeKind.INT or config.has_floats else tuple(op for op in ops if op < IntOp.FMAX)
+
+
+def reads_y(pipe: PipeKind, op: int) -> bool:
+    """Whether an operation has an operand y."""
+    return op not in _ONE_OPERAND[pipe]
+
+
+def can_fold(pipe: PipeKind) -> bool:
+    """Whether y of the pipe may be its own result register, which ``fold`` starts afresh in the first element."""
+    return Source[pipe.name] in _SOURCES[pipe][1]
+
+
+def first_of_fold(pipe: PipeKind, op: int) -> int:
+    """What the first element of a ``fold`` does: FABS for FAMAX, else PASS."""
+    return IntOp.FABS if pipe is PipeKind.INT and op == IntOp.FAMAX else 0
 
 
 def stream(direction: Direction, index: int) -> int:

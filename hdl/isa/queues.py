@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from hdl.config import LpuConfig, Unit, UnitKind
-from hdl.isa.opcodes import IsaError, QueueKind
+from hdl.isa.opcodes import PIPE_QUEUES, IsaError, QueueKind
 
 
 @dataclass(frozen=True)
 class Queue:
-    """One instruction queue: ``name`` (``d0.r``, ``mxm0.a``, ``vxm0``), its format and the unit it feeds."""
+    """One instruction queue: ``name`` (``d0.r``, ``mxm0.a``, ``vxm0.m``), its format and the unit it feeds."""
 
     name: str
     kind: QueueKind
@@ -24,15 +24,21 @@ _UNIT_QUEUES: Mapping[UnitKind, tuple[tuple[str, QueueKind], ...]] = {
     UnitKind.SWITCH: (("", QueueKind.SWITCH),),
     UnitKind.WEIGHT_MEMORY: ((".r", QueueKind.MEM_READ), (".w", QueueKind.MEM_WRITE)),
     UnitKind.DATA_MEMORY: ((".r", QueueKind.MEM_READ), (".w", QueueKind.MEM_WRITE)),
-    UnitKind.VECTOR: (("", QueueKind.VECTOR),),
 }
+
+
+def _ports(config: LpuConfig, unit: Unit) -> tuple[tuple[str, QueueKind], ...]:
+    if unit.kind is not UnitKind.VECTOR:
+        return _UNIT_QUEUES[unit.kind]
+    kinds = (PIPE_QUEUES[pipe] for pipe in config.pipes)
+    return tuple((kind.value.removeprefix("vxm"), kind) for kind in kinds)
 
 
 @cache
 def queues(config: LpuConfig) -> tuple[Queue, ...]:
     """All queues, in the order of the host port's program windows."""
     return tuple(
-        Queue(unit.name + suffix, kind, unit) for unit in config.units for suffix, kind in _UNIT_QUEUES[unit.kind]
+        Queue(unit.name + suffix, kind, unit) for unit in config.units for suffix, kind in _ports(config, unit)
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hdl.config import LpuConfig
 from hdl.isa.fields import fields_of
-from hdl.isa.opcodes import ALU_LATENCY, CONTROL_OPCODES, Opcode, QueueKind
+from hdl.isa.opcodes import CONTROL_OPCODES, PIPE_LATENCY, PIPES, Opcode, QueueKind, sources
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,6 @@ class Timing:
 
     skew: Mapping[str, int]
     func: int | None = None
-
-
-def alu_offset(config: LpuConfig, k: int) -> int:
-    """Cycles from issue until ALU k's y must be on its stream: the latencies of the ALUs before it."""
-    return sum(ALU_LATENCY[kind] for kind in config.alus[:k])
 
 
 def timing(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> Timing:
@@ -44,12 +39,12 @@ def timing(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> Timing:
             return Timing({})
         case Opcode.ABC:
             return Timing({"stream": 0}, 5 + 2 * hops)
-        case Opcode.CHAIN:
-            skew = {f"y{k}": alu_offset(config, k) for k in range(len(config.alus))}
-            return Timing({"x": 0, **skew}, 1 + alu_offset(config, len(config.alus)))
+        case Opcode.ALU:
+            operands = ("x", "y") if sources(config, PIPES[kind], "y") else ("x",)
+            return Timing(dict.fromkeys(operands, 0), 1 + PIPE_LATENCY[PIPES[kind]])
         case Opcode.PERMUTE | Opcode.SELECT:
             return Timing({"x": 0, "y": 0}, 3 + hops)
-        case Opcode.SHIFT | Opcode.ROTATE | Opcode.DISTRIBUTE | Opcode.MAXLANE:
+        case Opcode.SHIFT | Opcode.ROTATE | Opcode.DISTRIBUTE:
             return Timing({"x": 0}, 3 + hops)
         case _:
             return Timing({"weights": 0}, 1)
@@ -63,7 +58,7 @@ DOCS: Mapping[Opcode, str] = {
     Opcode.NOTIFY: "Release the queues that wait at SYNC.",
     Opcode.LOOP: "Run the next `length` instructions n times, without overhead between iterations.",
     Opcode.READ: "stream <- SRAM[addr]. Data group: one slice on any data stream, or (wide) row `addr` of the 4 slices "
-    "on an SG4. Weight group: one slice on any data stream, or (wide) slice j on weight-bus stream j.",
+    "on an SG4. Weight group: one slice on a stream of the first inward SG4, or (wide) slice j on weight-bus stream j.",
     Opcode.GATHER: "READ at addr + index; with `spread` slice j uses the index in lane j.",
     Opcode.WRITE: "SRAM[addr] <- stream. Data group: one slice, or (wide) an SG4 into the 4 slices. Weight group: one "
     "slice, or (wide) the same stream into every slice.",
@@ -71,12 +66,11 @@ DOCS: Mapping[Opcode, str] = {
     Opcode.LW: "buffer rows [i*ws, (i+1)*ws) <- weight bus streams 0..ws-1, i = element number modulo L/ws.",
     Opcode.IW: "array <- buffer.",
     Opcode.ABC: "acc[row][n] (+)= sum_k W[n][k] * x[k]; int8 x int8 -> int32.",
-    Opcode.CHAIN: "out = ALU_k(...ALU_0(x, y0)..., y_k), each lane on its own.",
+    Opcode.ALU: "register = op(x, y), each lane on its own; driven on out with `drive`.",
     Opcode.SHIFT: "out[i] = x[i - amount] where that lane exists, else 0.",
     Opcode.ROTATE: "out[i] = x[(i - amount) mod L], 0 <= amount < L.",
-    Opcode.PERMUTE: "out[i] = x[y[i]] within each superlane; 0 where y[i] (unsigned) >= its lanes.",
+    Opcode.PERMUTE: "out[i] = x[y[i]] within each superlane, single streams; 0 where y[i] (unsigned) >= its lanes.",
     Opcode.DISTRIBUTE: "out[i] = x[amount] for all lanes, 0 <= amount < L.",
     Opcode.SELECT: "out[i] = x[i] if i < amount else y[i], 0 <= amount <= L.",
     Opcode.TRANSPOSE: "weight bus: out_s[i] = in_i[s] within each superlane; needs weight_streams = its lanes.",
-    Opcode.MAXLANE: "out[i] = max over all lanes j of int32 x[j]; wide only.",
 }

@@ -87,8 +87,20 @@ class Supercell(Shared):
                 m.d.sync += product.eq(row[span].as_signed() * self.x_next[span].as_signed())
                 products.append(product)
             quad = Signal(signed(18), name=f"quad{n}_{first // 4}", reset_less=True)
-            m.d.sync += quad.eq((products[0] + products[1]) + (products[2] + products[3]))
+            m.d.sync += quad.eq(_tree(m, products, f"pair{n}_{first // 4}"))
             partial.append(quad)
-        while len(partial) > 1:
-            partial = [a + b for a, b in zip(partial[::2], partial[1::2], strict=True)]
-        return partial[0]
+        return _tree(m, partial, f"total{n}")
+
+
+def _tree(m: Module, terms: list[Signal], name: str) -> Signal:
+    """Sum of a power of two of terms by adders of two.
+
+    ``keep``: yosys would otherwise merge them into one adder of many operands, which takes twice the logic of the
+    carry chains.
+    """
+    level: list[Signal] = terms
+    while len(level) > 1:
+        sums = [a + b for a, b in zip(level[::2], level[1::2], strict=True)]
+        level = [Signal(s.shape(), name=f"{name}_{len(sums)}_{i}", attrs={"keep": 1}) for i, s in enumerate(sums)]
+        m.d.comb += [held.eq(value) for held, value in zip(level, sums, strict=True)]
+    return level[0]

@@ -58,7 +58,7 @@ class AccessHead(Shared):
         row_bits = self._config.row_bits(self._memory)
         slice_ = Signal(range(self._memory.slices))
         m.d.comb += slice_.eq(addr >> row_bits)
-        rows = [self._row(addr[:row_bits], j) for j in range(self._memory.slices)]
+        rows = self._rows(m, addr[:row_bits])
         enables = [valid & (wide | (slice_ == j)) for j in range(self._memory.slices)]
         bad = [enable & (row >= self._memory.depth_rows) for enable, row in zip(enables, rows, strict=True)]
 
@@ -72,14 +72,12 @@ class AccessHead(Shared):
             m.d.comb += [self.command.wide.eq(wide), self.command.stream.eq(stream)]
         return m
 
-    def _row(self, base: Value, j: int) -> Value:
+    def _rows(self, m: Module, base: Value) -> list[Value]:
+        """base + index of each slice: that of the named lane, or (spread) of the slice's own lane."""
         indexed = (self.issue.op == (Opcode.GATHER if self._is_read else Opcode.SCATTER)) & ~self.poke
-        lane = Mux(self.issue.spread, j, self.issue.lane)
-        low, high = (choose(_bytes(port), lane) for port in (self.index_low, self.index_high))
-        index = Cat(low, high)
-        assert len(index) == INDEX_BITS
-        return (base + Mux(indexed, index, 0))[: len(base)]
-
-
-def _bytes(vector: Value) -> list[Value]:
-    return [vector[i : i + 8] for i in range(0, len(vector), 8)]
+        indices = [Cat(self.index_low[i : i + 8], self.index_high[i : i + 8]) for i in range(0, len(self.index_low), 8)]
+        assert len(indices[0]) == INDEX_BITS
+        named, spread = Signal(INDEX_BITS, name="named"), Signal(name="spread")
+        m.d.comb += named.eq(Mux(indexed, choose(indices, self.issue.lane), 0))
+        m.d.comb += spread.eq(indexed & self.issue.spread)
+        return [(base + Mux(spread, indices[j], named))[: len(base)] for j in range(self._memory.slices)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,8 @@ from hdl.emit import Shared
 class Bank(Shared):
     """``depth`` rows of ``width`` bits, one read and one write a cycle; read latency 1 cycle.
 
-    The caller never reads the row that is written in the same cycle.
+    ``read_data`` is zero after a cycle without ``read_en``: that is the reset of a block RAM's output, and lets banks
+    of which one is read be merged by OR. The caller never reads the row that is written in the same cycle.
     """
 
     def __init__(self, depth: int, width: int) -> None:
@@ -38,10 +39,12 @@ class Bank(Shared):
         m = Module()
         m.submodules.rows = rows = Memory(shape=self._width, depth=self._depth, init=[])
         read, write = rows.read_port(), rows.write_port()
+        was_read = Signal(name="was_read")
+        m.d.sync += was_read.eq(self.read_en)
         m.d.comb += [
             read.en.eq(self.read_en),
             read.addr.eq(self.read_row),
-            self.read_data.eq(read.data),
+            self.read_data.eq(Mux(was_read, read.data, 0)),
             write.en.eq(self.write_en),
             write.addr.eq(self.write_row),
             write.data.eq(self.write_data),
@@ -63,7 +66,7 @@ module {self.module_name}(
   (* no_rw_check *) reg [{self._width - 1}:0] rows [0:{self._depth - 1}];
   always @(posedge clk) begin
     if (write_en) rows[write_row] <= write_data;
-    if (read_en) read_data <= rows[read_row];
+    if (read_en) read_data <= rows[read_row]; else read_data <= 0;
   end
 endmodule
 """

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, UnitKind
+from hdl.config import STREAMS_PER_GROUP, LpuConfig, Unit, UnitKind
 from hdl.emit import Shared, shared
 from hdl.layouts import lane_bits, read_layout, write_layout
 from hdl.memory.bank import Bank
-from hdl.streams import Reach, StreamView, choose, digest, drive_enables, drive_ports, one_of, view_ports
+from hdl.streams import Reach, StreamView, any_of, digest, drive_enables, drive_ports, view_ports
 
 
 class MemoryTile(Shared):
@@ -26,14 +26,14 @@ class MemoryTile(Shared):
         self._config = config
         self._unit = unit
         self._memory = unit.memory
-        self._reach = Reach.of(config, unit)
+        self._reads, self._drives = Reach.reads(config, unit), Reach.drives(config, unit)
         self._width = lane_bits(config)
         super().__init__(
             {
                 "read": In(read_layout(config, unit)),
                 "write": In(write_layout(config, unit)),
-                **view_ports(self._reach, self._width),
-                **drive_ports(config, self._reach),
+                **view_ports(self._reads, self._width),
+                **drive_ports(config, self._drives, soon=True),
                 "drive_bus": Out(1),
                 "bus": Out(data.ArrayLayout(self._width, self._memory.slices)),
                 "read_valid": Out(1),
@@ -71,30 +71,35 @@ class MemoryTile(Shared):
         return m
 
     def _take(self, m: Module) -> list[Value]:
-        """The vector each slice writes, registered between issue and access."""
-        group = StreamView(self, self._reach, self._width).group(self.write.stream)
-        single = one_of(group, self.write.stream)
+        """The vector each slice writes, from registers between issue and access: what is not taken, is reset there."""
+        group = StreamView(self, self._reads, self._width).group(self.write.stream)
+        is_wide = Const(0, 1) if self._is_weights else self.write.wide
+        held = [Signal(self._width, name=f"held{j}", reset_less=True) for j in range(STREAMS_PER_GROUP)]
+        for j, vector in enumerate(held):
+            m.d.sync += vector.eq(Mux(is_wide | (self.write.stream[1:3] == j), group[j], 0))
+        was_wide = Signal(name="was_wide")
+        m.d.sync += was_wide.eq(is_wide)
+        return self._spread(held, was_wide)
+
+    def _spread(self, vectors: list[Value], wide: Value) -> list[Value]:
+        """For each slice or stream its own of the vectors, or (not wide) the one that is not zero."""
+        single = any_of(vectors)
         if self._is_weights:
-            vector = Signal(self._width, name="taken", reset_less=True)
-            m.d.sync += vector.eq(single)
-            return [vector] * self._memory.slices
-        vectors = [Signal(self._width, name=f"taken{j}", reset_less=True) for j in range(STREAMS_PER_GROUP)]
-        for vector, byte in zip(vectors, group, strict=True):
-            m.d.sync += vector.eq(Mux(self.write.wide, byte, single))
-        return vectors
+            return [single] * self._memory.slices
+        return [Mux(wide, vector, single) for vector in vectors]
 
     def _drive(self, m: Module, rows: list[Value]) -> None:
-        """The cycle after the access: the rows are out of the SRAM."""
+        """The cycle after the access: the rows that were read are out of the SRAM, the others are zero."""
         read = Signal(self.read.shape(), name="driven")
         m.d.sync += read.eq(self.read)
-        single = choose(rows, read.slice)
-        for j in range(STREAMS_PER_GROUP):
-            wide_row = single if self._is_weights else Mux(read.wide, rows[j], single)
-            m.d.comb += self.lanes[j].eq(wide_row)
-        on_streams = read.valid & ~(read.wide & self._is_weights)
-        for direction in Direction:
-            enables = drive_enables(self._reach, direction, on_streams, read.wide, read.stream)
-            m.d.comb += getattr(self, f"drive_{direction.name.lower()}").eq(enables)
+        for lane, vector in zip(self.lanes, self._spread(rows, read.wide), strict=False):
+            m.d.comb += lane.eq(vector)
+        on_streams = self.read.valid & ~(self.read.wide & self._is_weights)
+        for direction in self._drives.streams:
+            soon = getattr(self, f"soon_{direction.name.lower()}")
+            enables = drive_enables(self._drives, direction, on_streams, self.read.wide, self.read.stream)
+            m.d.comb += soon.eq(enables)
+            m.d.sync += getattr(self, f"drive_{direction.name.lower()}").eq(soon)
         m.d.comb += [self.bus[j].eq(row) for j, row in enumerate(rows)]
         m.d.comb += self.drive_bus.eq(read.valid & read.wide & self._is_weights)
         if self._config.trace:

@@ -1,8 +1,8 @@
-"""The switch operations that move data between superlanes: shift, rotate, distribute, maximum over lanes."""
+"""The switch operations that move data between superlanes: shift, rotate, distribute."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -18,10 +18,10 @@ def word_layout(config: LpuConfig) -> data.ArrayLayout:
 
 
 class Rotor(Shared):
-    """out[i] = x[(i - amount) mod L] (ROTATE), the same with zeros shifted in (SHIFT), x[amount] (DISTRIBUTE), or
-    max_j int32 x[j] (MAXLANE).
+    """out[i] = x[(i - amount) mod L] (ROTATE), the same with zeros shifted in (SHIFT), x[amount] (DISTRIBUTE), else
+    x[i].
 
-    ``x[r]`` is wanted r cycles after ``x[0]``; ``out[r]`` follows R cycles after ``x[r]``, MAXLANE's late in it.
+    ``x[r]`` is wanted r cycles after ``x[0]``; ``out[r]`` follows R cycles after ``x[r]``.
     The superlanes are brought into step, moved as one vector of L words, and staggered again.
     ``issue`` is the command in the cycle of ``x[0]``.
     """
@@ -49,60 +49,45 @@ class Rotor(Shared):
         command = issue_layout(self._config, QueueKind.SWITCH)(issue)
         moved = Signal(width * self._rows, name="moved", reset_less=True)
         m.d.sync += moved.eq(self._move(m, Cat(aligned), command))
-        top, is_max = self._maximum(m, Cat(aligned), command)
         for r in range(self._rows):
             word = moved[width * r : width * (r + 1)]
-            merged = Mux(is_max, top.replicate(self._config.superlane_lanes), word)
-            m.d.comb += Value.cast(self.out[r]).eq(_delay(m, merged, r, f"out{r}"))
+            m.d.comb += Value.cast(self.out[r]).eq(_delay(m, word, r, f"out{r}"))
         return m
 
     def _move(self, m: Module, x: Value, command: data.View) -> Value:
-        """A barrel rotation by powers of two, then zeros or the broadcast of lane 0."""
+        """Rotations by powers of two, the greatest first: lane i takes part in those of its own distance from its
+        source, so that DISTRIBUTE needs no logic of its own. Then zeros where SHIFT has no source.
+        """
         lanes = self._config.lanes
-        is_distribute = command.op == Opcode.DISTRIBUTE
-        signed_turn = Mux(is_distribute, -command.amount, command.amount)
-        amount = Signal(range(lanes), name="turn")
-        m.d.comb += amount.eq(Mux(signed_turn < 0, signed_turn + lanes, signed_turn))
-        for k in range(len(amount)):
-            turned = Signal(len(x), name=f"turn{1 << k}")
-            m.d.comb += turned.eq(Mux(amount[k], x.rotate_left(32 * ((1 << k) % lanes)), x))
-            x = turned
         words = [x[32 * i : 32 * i + 32] for i in range(lanes)]
+        distances = self._distances(m, command)
+        for k in reversed(range((lanes - 1).bit_length())):
+            turned = [Signal(32, name=f"turn{1 << k}_{i}") for i in range(lanes)]
+            for i, word in enumerate(turned):
+                m.d.comb += word.eq(Mux(distances[i][k], words[i - (1 << k)], words[i]))
+            words = list(turned)
         is_shift = command.op == Opcode.SHIFT
-        kept = []
-        for i, word in enumerate(words):
-            outside = is_shift & ((command.amount > i) | (command.amount < i - lanes + 1))
-            own = Mux(is_distribute, words[0], word)
-            kept.append(Mux(outside, Const(0, 32), own))
-        return Cat(kept)
+        outside = [is_shift & ((command.amount > i) | (command.amount < i - lanes + 1)) for i in range(lanes)]
+        return Cat(Mux(out, 0, word) for out, word in zip(outside, words, strict=True))
 
-    def _maximum(self, m: Module, x: Value, command: data.View) -> tuple[Value, Signal]:
-        """max over lanes in two halves around a register."""
-        values = [x[32 * i : 32 * i + 32].as_signed() for i in range(self._config.lanes)]
-        levels = max(1, (self._config.lanes - 1).bit_length() // 2)
-        registered = []
-        for i, value in enumerate(_max_levels(m, values, levels, "low")):
-            partial = Signal(signed(32), name=f"partial{i}", reset_less=True)
-            m.d.sync += partial.eq(value)
-            registered.append(partial)
-        (top,) = _max_levels(m, registered, 32, "high")
-        is_max = Signal(name="is_max", reset_less=True)
-        m.d.sync += is_max.eq(command.op == Opcode.MAXLANE)
-        return top.as_unsigned(), is_max
+    def _distances(self, m: Module, command: data.View) -> list[Signal]:
+        """How many lanes each lane's source is before it, modulo L: amount; for DISTRIBUTE lane - amount; else 0."""
+        lanes = self._config.lanes
+        moves = (command.op == Opcode.SHIFT) | (command.op == Opcode.ROTATE)
+        is_distribute = command.op == Opcode.DISTRIBUTE
+        common = Signal(range(lanes), name="common_distance")
+        m.d.comb += common.eq(Mux(moves, _modulo(command.amount, lanes), 0))
+        distances = []
+        for i in range(lanes):
+            distance = Signal(range(lanes), name=f"distance{i}")
+            m.d.comb += distance.eq(Mux(is_distribute, _modulo(i - command.amount, lanes), common))
+            distances.append(distance)
+        return distances
 
 
-def _max_levels(m: Module, values: list, levels: int, name: str) -> list:
-    """``levels`` levels of pairwise maxima, or as many as it takes."""
-    for level in range(levels):
-        if len(values) == 1:
-            break
-        larger = []
-        for i in range(0, len(values) - 1, 2):
-            best = Signal(signed(32), name=f"{name}{level}_{i // 2}")
-            m.d.comb += best.eq(Mux(values[i] > values[i + 1], values[i], values[i + 1]))
-            larger.append(best)
-        values = larger + values[len(larger) * 2 :]
-    return values
+def _modulo(value: Value, lanes: int) -> Value:
+    """value modulo L, for -L <= value < L."""
+    return Mux(value < 0, value + lanes, value)
 
 
 def _delay(m: Module, value: ValueLike, cycles: int, name: str) -> Value:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit
+from hdl.config import LpuConfig, Unit
 from hdl.isa import Opcode, QueueKind
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import (
@@ -25,24 +25,26 @@ from hdl.switch.rotor import word_layout
 
 
 class SwitchTile(wiring.Component):
-    """PERMUTE and SELECT within the superlane; SHIFT, ROTATE, DISTRIBUTE and MAXLANE through the :class:`Rotor`.
+    """PERMUTE and SELECT within the superlane; SHIFT, ROTATE and DISTRIBUTE through the :class:`Rotor`.
 
     Operands are taken in T; ``amount`` of SELECT is relative to this superlane. ``rotor_x`` (T + 1) is x as a word per
-    lane, its counterpart ``rotor_out`` is wanted in T + 2 + (R - 1); every result is driven in T + 3 + (R - 1). A
-    single stream travels in the low byte of each word.
-    TRANSPOSE takes the weight bus in T and drives it, transposed, in T + 1.
+    lane, its counterpart ``rotor_out`` is wanted in T + 2 + (R - 1) and is x itself for SELECT; every result is driven
+    in T + 3 + (R - 1). A single stream travels in the low byte of each word; a wide one is the first of its SG4.
+    ``single``, zero for a wide result, is to be ORed to the driven ``lanes``: a LUT has room for it where a stream is
+    driven. TRANSPOSE takes the weight bus in T and drives it, transposed, in T + 1.
     """
 
     def __init__(self, config: LpuConfig, unit: Unit) -> None:
         self._config = config
-        self._reach = Reach.of(config, unit)
+        self._reads, self._drives = Reach.reads(config, unit), Reach.drives(config, unit)
         self._lanes = config.superlane_lanes
         bus = data.ArrayLayout(lane_bits(config), config.weight_streams)
         super().__init__(
             {
                 "issue": In(issue_layout(config, QueueKind.SWITCH)),
-                **view_ports(self._reach, lane_bits(config)),
-                **drive_ports(config, self._reach),
+                **view_ports(self._reads, lane_bits(config)),
+                **drive_ports(config, self._drives),
+                "single": Out(lane_bits(config)),
                 "bus_in": In(bus),
                 "drive_bus": Out(1),
                 "bus": Out(bus),
@@ -57,62 +59,57 @@ class SwitchTile(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         hops = self._config.superlanes - 1
-        is_transpose = self.issue.op == Opcode.TRANSPOSE
         at = [self.issue]
         for stage in range(1, 4 + hops):
             after = Signal.like(self.issue, name=f"stage{stage}")
             m.d.sync += after.eq(at[-1])
             at.append(after)
-        x, y, mapping = self._operands(m)
-        m.d.comb += [Value.cast(self.rotor_x).eq(Cat(x)), self.rotor_issue.eq(at[1])]
-        local = self._local(m, at[1], x, y, mapping)
+        x, y = self._operand(m, "x"), self._operand(m, "y")
+        m.d.comb += [self.rotor_x.eq(x), self.rotor_issue.eq(at[1])]
+        local = self._local(at[1], x, y)
         for stage in range(2, 3 + hops):
             after = Signal(len(local), name=f"local{stage}", reset_less=True)
             m.d.sync += after.eq(local)
             local = after
-        result = Signal(len(local), name="result", reset_less=True)
-        is_local = (at[2 + hops].op == Opcode.PERMUTE) | (at[2 + hops].op == Opcode.SELECT)
-        m.d.sync += result.eq(Mux(is_local, local, Value.cast(self.rotor_out)))
+        result = Signal(word_layout(self._config), name="result", reset_less=True)
+        self._merge(m, result, at[2 + hops], word_layout(self._config)(local))
         valid = Signal(name="result_valid")
         m.d.sync += valid.eq(at[2 + hops].valid & (at[2 + hops].op != Opcode.TRANSPOSE))
-        self._drive(m, valid, at[3 + hops], result)
-        self._transpose(m, self.issue.valid & is_transpose)
+        self._drive(m, valid, at[3 + hops], [result[i] for i in range(self._lanes)])
+        self._transpose(m, self.issue.valid & (self.issue.op == Opcode.TRANSPOSE))
         return m
 
-    def _operands(self, m: Module) -> tuple[list[Value], list[Value], Value]:
-        """x and y as a word per lane, and the lane map, registered."""
-        view = StreamView(self, self._reach, lane_bits(self._config))
+    def _operand(self, m: Module, name: str) -> data.View:
+        """The operand as a word per lane, registered."""
+        code = self.issue[name]
+        group = StreamView(self, self._reads, lane_bits(self._config)).group(code)
+        vectors = [one_of(group, code), *(Mux(self.issue.wide, vector, 0) for vector in group[1:])]
+        held: data.View = Signal(word_layout(self._config), name=name, reset_less=True)
+        m.d.sync += Value.cast(held).eq(Cat(int32_lanes(vectors, self._lanes)))
+        return held
+
+    def _local(self, at: data.View, x: data.View, y: data.View) -> Value:
+        """What does not come from the rotor: y of SELECT; for PERMUTE, whose map is y, the byte of x that it names."""
         words = []
-        for name, code in (("x", self.issue.x), ("y", self.issue.y)):
-            group = view.group(code)
-            single = one_of(group, code)
-            picked = [Mux(self.issue.wide, group[0], single)]
-            picked += [Mux(self.issue.wide, group[j], 0) for j in range(1, STREAMS_PER_GROUP)]
-            held = Signal(word_layout(self._config), name=name, reset_less=True)
-            m.d.sync += Value.cast(held).eq(Cat(int32_lanes(picked, self._lanes)))
-            words.append([held[i] for i in range(self._lanes)])
-        mapping = Signal(lane_bits(self._config), name="map", reset_less=True)
-        m.d.sync += mapping.eq(single)  # y, the last one
-        return words[0], words[1], mapping
-
-    def _local(self, m: Module, at: data.View, x: list[Value], y: list[Value], mapping: Value) -> Value:
-        """PERMUTE, or SELECT: the boundary counts from this superlane's first lane."""
-        results = []
-        lane_number_bits = (self._lanes - 1).bit_length()
+        sources = [x[i][:8] for i in range(self._lanes)]
         for i in range(self._lanes):
-            source = mapping[8 * i : 8 * i + 8]
-            permuted = Mux(source < self._lanes, choose(x, source[:lane_number_bits]), Const(0, 32))
-            selected = Mux(at.amount > i, x[i], y[i])
-            results.append(Mux(at.op == Opcode.PERMUTE, permuted, selected))
-        return Cat(results)
+            lane = y[i][:8]
+            named = Mux(lane < self._lanes, choose(sources, lane[: (self._lanes - 1).bit_length()]), 0)
+            words.append(Cat(Mux(at.op == Opcode.PERMUTE, named, lane), y[i][8:]))
+        return Cat(words)
 
-    def _drive(self, m: Module, valid: Value, at: data.View, result: Signal) -> None:
-        words = [result[32 * i : 32 * i + 32] for i in range(self._lanes)]
-        vectors = byte_vectors(words)
-        for j, vector in enumerate(vectors):
-            m.d.comb += self.lanes[j].eq(Mux(at.wide, vector, vectors[0]))
-        for direction in Direction:
-            enables = drive_enables(self._reach, direction, valid, at.wide, at.out)
+    def _merge(self, m: Module, result: data.View, at: data.View, local: data.View) -> None:
+        """SELECT takes y from its boundary on, which counts from this superlane's first lane."""
+        is_permute, is_select = at.op == Opcode.PERMUTE, at.op == Opcode.SELECT
+        for i in range(self._lanes):
+            takes_local = is_permute | (is_select & (at.amount <= i))
+            merged = Mux(takes_local, local[i], self.rotor_out[i])
+            m.d.sync += [result[i].eq(merged), self.single[8 * i : 8 * i + 8].eq(Mux(at.wide, 0, merged[:8]))]
+
+    def _drive(self, m: Module, valid: Value, at: data.View, words: list[Value]) -> None:
+        m.d.comb += [lane.eq(vector) for lane, vector in zip(self.lanes, byte_vectors(words), strict=True)]
+        for direction in self._drives.streams:
+            enables = drive_enables(self._drives, direction, valid, at.wide, at.out)
             m.d.comb += getattr(self, f"drive_{direction.name.lower()}").eq(enables)
         if self._config.trace:
             self._trace(m, valid, digest(words))

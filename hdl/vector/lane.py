@@ -1,47 +1,59 @@
-"""One lane of the vector unit: the chain of ALUs and the operands each takes from the streams."""
+"""One lane of the vector unit: its pipes and what each takes from the streams and from the result registers."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import AluKind, LpuConfig
+from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind
 from hdl.emit import Shared, shared
-from hdl.isa import QueueKind, Source
-from hdl.layouts import issue_layout
-from hdl.streams import Reach, StreamView, one_of, view_ports
-from hdl.vector.alu_int import ALU_COMMAND, IntAlu
-from hdl.vector.alu_requant import RequantAlu
+from hdl.streams import Reach, view_ports
+from hdl.vector.add_pipe import AddPipe
+from hdl.vector.command import PIPE_COMMAND
+from hdl.vector.int_pipe import IntPipe
+from hdl.vector.mul_pipe import MulPipe
+from hdl.vector.operand import Operand, any_of, gated
+from hdl.vector.requant_pipe import RequantPipe
+from hdl.vector.sfu_pipe import SfuPipe
 
 
-def operand_layout(config: LpuConfig) -> data.StructLayout:
-    """Where an operand comes from: a stream, int8 or int32, or the immediate."""
-    stream = issue_layout(config, QueueKind.VECTOR)["x"].shape
-    return data.StructLayout({"stream": stream, "wide": 1, "source": 2, "imm": signed(32)})
+def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
+    match pipe:
+        case PipeKind.INT:
+            return IntPipe(config.has_floats)
+        case PipeKind.REQUANT:
+            return RequantPipe(config.mult_bits)
+        case PipeKind.MUL:
+            return MulPipe()
+        case PipeKind.ADD:
+            return AddPipe()
+        case PipeKind.SFU:
+            return SfuPipe()
 
 
 class Lane(Shared):
-    """result = ALU_k(... ALU_0(x, y0) ..., y_k) on int32; ``narrow`` saturates it to int8.
+    """The pipes of one lane; ``<pipe>_result`` shows the result registers.
 
-    ``x`` and ``y[k]`` choose the operands in the cycle they are on the streams; ``alus[k]`` is wanted one cycle later,
-    when the operand is registered. ``narrow`` belongs to the cycle of the result.
+    An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
+    the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
+    then. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
+    the bit above them stands for INT's result saturated to int8, in all four bytes.
     """
 
-    def __init__(self, config: LpuConfig, reach: Reach) -> None:
+    def __init__(self, config: LpuConfig, reads: Reach, drives: Reach) -> None:
         self._config = config
-        self._reach = reach
-        count = len(config.alus)
-        super().__init__(
-            {
-                **view_ports(reach, 8),
-                "x": In(operand_layout(config)),
-                "y": In(data.ArrayLayout(operand_layout(config), count)),
-                "alus": In(data.ArrayLayout(ALU_COMMAND, count)),
-                "narrow": In(1),
-                "result": Out(32),
-            }
-        )
+        groups = sum(len(streams) for streams in drives.streams.values()) // STREAMS_PER_GROUP
+        ports = view_ports(reads, 8)
+        for pipe in config.pipes:
+            ports |= {f"{pipe.value}_command": In(PIPE_COMMAND), f"{pipe.value}_result": Out(32)}
+            for operand in Operand.all_of(config, pipe):
+                ports |= operand.ports
+                if operand.swaps:
+                    ports[f"{pipe.value}_swapped"] = In(data.ArrayLayout(32, operand.swaps))
+        drive = data.ArrayLayout(len(config.pipes) + 1, groups)
+        ports |= {"drive": In(drive), "out": Out(data.ArrayLayout(32, groups))}
+        super().__init__(ports)
 
     @property
     def module_name(self) -> str:
@@ -49,27 +61,41 @@ class Lane(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        before: Value | data.View = Cat(self._operand(m, self.x, "x"), Const(0, 1))
-        for k, kind in enumerate(self._config.alus):
-            alu = IntAlu() if kind is AluKind.INT else RequantAlu(self._config.mult_bits)
-            m.submodules[f"alu{k}"] = shared(alu, platform)
-            m.d.comb += [
-                Value.cast(alu.before).eq(before),
-                alu.y.eq(self._operand(m, self.y[k], f"y{k}")),
-                alu.command.eq(self.alus[k]),
-            ]
-            before = alu.after
-        self._saturate(m, before.value)
+        for pipe in self._config.pipes:
+            component = pipe_component(self._config, pipe)
+            m.submodules[pipe.value] = shared(component, platform)
+            self._connect(m, pipe, component)
+        values = [*(self._result(pipe) for pipe in self._config.pipes), self._saturated()]
+        for out, gates in zip(self.out, self.drive, strict=True):
+            m.d.comb += out.eq(any_of(gated(values, gates)))
         return m
 
-    def _operand(self, m: Module, choice: data.View, name: str) -> Signal:
-        group = StreamView(self, self._reach, 8).group(choice.stream)
-        operand = Signal(signed(32), name=name, reset_less=True)
-        byte = one_of(group, choice.stream).as_signed()
-        from_stream = Mux(choice.wide, Cat(group).as_signed(), byte)
-        m.d.sync += operand.eq(Mux(choice.source == Source.IMM, choice.imm, from_stream))
-        return operand
+    def _result(self, pipe: PipeKind) -> Value:
+        value: Value = getattr(self, f"{pipe.value}_result")
+        return value
 
-    def _saturate(self, m: Module, value: Value) -> None:
-        byte = Mux(value > 127, Const(127, 8), Mux(value < -128, Const(0x80, 8), value[:8]))
-        m.d.comb += self.result.eq(Mux(self.narrow, byte, value))
+    def _connect(self, m: Module, pipe: PipeKind, component: wiring.Component) -> None:
+        m.d.comb += [
+            component.command.eq(getattr(self, f"{pipe.value}_command")),
+            self._result(pipe).eq(component.result),
+        ]
+        for operand in Operand.all_of(self._config, pipe):
+            m.d.comb += getattr(component, operand.name[-1]).eq(self._operand(m, operand))
+
+    def _operand(self, m: Module, operand: Operand) -> Value:
+        """The operand as it enters the pipe."""
+        values = [self._result(pipe) for pipe in operand.registers]
+        if operand.swaps:
+            values += list(getattr(self, f"{operand.pipe.value}_swapped"))
+        terms = gated(values, Value.cast(getattr(self, f"{operand.name}_take")))
+        for k, word in enumerate(operand.words(getattr(self, operand.name), self)):
+            register = Signal(32, name=f"{operand.name}_register{k}", reset_less=True)
+            m.d.sync += register.eq(word)
+            terms.append(register)
+        return any_of(terms)
+
+    def _saturated(self) -> Value:
+        """INT's result as int8, in all four bytes."""
+        value = self._result(PipeKind.INT)
+        sign, fits = value[31], (value[7:31] ^ value[31].replicate(24)) == 0
+        return Mux(fits, value[:8], Cat((~sign).replicate(7), sign)).replicate(4)

@@ -1,110 +1,173 @@
-"""The vector unit within one superlane: the lanes and the control that walks along their chain."""
+"""The vector unit within one superlane: its lanes, and the control they share."""
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import Direction, LpuConfig, Unit
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind
 from hdl.emit import shared
-from hdl.isa import IntOp, Opcode, QueueKind, Source, alu_offset, timing
+from hdl.isa import PIPE_LATENCY, PIPE_QUEUES, can_fold, first_of_fold, operations
 from hdl.layouts import issue_layout, lane_bits
-from hdl.streams import Reach, byte_vectors, digest, drive_enables, drive_ports, view_ports
-from hdl.vector.alu_int import ALU_COMMAND
+from hdl.streams import Reach, digest, view_ports
+from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.lane import Lane
+from hdl.vector.operand import Operand, hits_group, sign_extended
 
 
 def reads_of(config: LpuConfig) -> Reach:
-    """The vector unit reads what flows inward."""
-    directions = tuple(Direction) if config.hemispheres == 2 else (Direction.EAST,)
-    return Reach.of(config, _vector(config), directions)
+    """The vector unit reads what flows inward; which part, depends on pipe and operand."""
+    return Reach(config.readable(config.unit("vxm0"), "y", PipeKind.MUL))
 
 
 def drives_of(config: LpuConfig) -> Reach:
     """The vector unit drives what flows outward."""
-    directions = tuple(Direction) if config.hemispheres == 2 else (Direction.WEST,)
-    return Reach.of(config, _vector(config), directions)
-
-
-def _vector(config: LpuConfig) -> Unit:
-    return config.unit("vxm0")
+    return Reach(config.drivable(config.unit("vxm0")))
 
 
 class VectorTile(wiring.Component):
-    """One CHAIN element a cycle on S lanes. x in T; y_k in T + alu_offset(k); the result is driven in T + d_func."""
+    """The pipes of S lanes; ``issue_<pipe>`` gives each an element a cycle.
+
+    Of an element that issues in T, streams are read in T, result registers in T + 1; its result is driven in
+    T + 1 + latency: stream k of a direction shows ``<direction>_out[k]`` where ``drive_<direction>[k]`` is on.
+    ``conflict``: two pipes drive the same SG4. ``<pipe>_valid`` and ``<pipe>_digest`` are the commit trace's.
+    """
 
     def __init__(self, config: LpuConfig) -> None:
         self._config = config
-        self._reads = reads_of(config)
-        self._drives = drives_of(config)
-        super().__init__(
-            {
-                "issue": In(issue_layout(config, QueueKind.VECTOR)),
-                **view_ports(self._reads, lane_bits(config)),
-                **drive_ports(config, self._drives),
-                "valid": Out(1),
-                "digest": Out(32),
-            }
-        )
+        self._reads, self._drives = reads_of(config), drives_of(config)
+        ports = view_ports(self._reads, lane_bits(config))
+        for pipe in config.pipes:
+            ports[f"issue_{pipe.value}"] = In(issue_layout(config, PIPE_QUEUES[pipe]))
+            ports |= {f"{pipe.value}_valid": Out(1), f"{pipe.value}_digest": Out(32)}
+        for direction, streams in self._drives.streams.items():
+            ports[f"drive_{direction.name.lower()}"] = Out(len(streams))
+            ports[f"{direction.name.lower()}_out"] = Out(self._drives.layout(direction, lane_bits(config)))
+        super().__init__({**ports, "conflict": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        func = timing(self._config, QueueKind.VECTOR, Opcode.CHAIN).func
-        assert func is not None
-        stages = [self.issue]
-        for stage in range(1, func + 1):
-            after = Signal.like(self.issue, name=f"stage{stage}")
-            m.d.sync += after.eq(stages[-1])
-            stages.append(after)
-        results = self._lanes(m, platform, stages)
-        self._drive(m, stages[func], results)
+        self._lanes = [Lane(self._config, self._reads, self._drives) for _ in range(self._config.superlane_lanes)]
+        for i, lane in enumerate(self._lanes):
+            m.submodules[f"lane{i}"] = shared(lane, platform)
+            self._show_streams(m, i, lane)
+        for pipe in self._config.pipes:
+            self._issue(m, pipe)
+        self._drive(m)
+        if self._config.trace:
+            self._log(m)
         return m
 
-    def _lanes(self, m: Module, platform: object, stages: list[data.View]) -> list[Value]:
-        commands = [self._alu_command(m, k, stages) for k in range(len(self._config.alus))]
-        results = []
-        for i in range(self._config.superlane_lanes):
-            lane = Lane(self._config, self._reads)
-            m.submodules[f"lane{i}"] = shared(lane, platform)
-            for direction in self._reads.streams:
-                name = direction.name.lower()
-                bytes_ = [vector[8 * i : 8 * i + 8] for vector in getattr(self, name)]
-                m.d.comb += Value.cast(getattr(lane, name)).eq(Cat(bytes_))
-            m.d.comb += [lane.x.stream.eq(self.issue.x), lane.x.wide.eq(self.issue.x_wide)]
-            m.d.comb += lane.narrow.eq(~stages[-1].out_wide)
-            for k, command in enumerate(commands):
-                at = stages[alu_offset(self._config, k)]
-                m.d.comb += [
-                    lane.y[k].stream.eq(at[f"y{k}"]),
-                    lane.y[k].wide.eq(at[f"y{k}_wide"]),
-                    lane.y[k].source.eq(at[f"src{k}"]),
-                    lane.y[k].imm.eq(at.imm),
-                    lane.alus[k].eq(command),
-                ]
-            results.append(lane.result)
-        return results
+    def _show_streams(self, m: Module, i: int, lane: Lane) -> None:
+        for direction in self._reads.streams:
+            name = direction.name.lower()
+            bytes_ = [vector[8 * i : 8 * i + 8] for vector in getattr(self, name)]
+            m.d.comb += Value.cast(getattr(lane, name)).eq(Cat(bytes_))
 
-    def _alu_command(self, m: Module, k: int, stages: list[data.View]) -> Signal:
-        """ALU k's command, one cycle after its operand; the first element of an accumulation passes x on."""
-        at = stages[alu_offset(self._config, k) + 1]
-        own = at[f"src{k}"] == Source.SELF
-        command = Signal(ALU_COMMAND, name=f"command{k}")
-        m.d.comb += [
-            command.valid.eq(at.valid),
-            command.own.eq(own),
-            command.op.eq(Mux(own & at.first, IntOp.PASS, at[f"op{k}"])),
-            command.imm.eq(at.imm),
+    def _to_lanes(self, m: Module, port: str, value: Value) -> None:
+        m.d.comb += [Value.cast(getattr(lane, port)).eq(value) for lane in self._lanes]
+
+    # ----------------------------------------------------------------- operands
+
+    def _issue(self, m: Module, pipe: PipeKind) -> None:
+        issue = getattr(self, f"issue_{pipe.value}")
+        command = Signal(PIPE_COMMAND, name=f"{pipe.value}_command")
+        m.d.sync += [command.valid.eq(issue.valid), command.op.eq(_operation(self._config, pipe, issue))]
+        if pipe is PipeKind.INT:
+            m.d.sync += command.imm.eq(sign_extended(issue.imm))
+        self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
+        for operand in Operand.all_of(self._config, pipe):
+            pick = Signal(operand.pick_layout, name=f"{operand.name}_pick")
+            take = Signal(operand.take_layout, name=f"{operand.name}_take")
+            m.d.comb += Value.cast(pick).eq(operand.pick(issue))
+            m.d.sync += Value.cast(take).eq(operand.take(issue))
+            self._to_lanes(m, operand.name, Value.cast(pick))
+            self._to_lanes(m, f"{operand.name}_take", Value.cast(take))
+            for i, lane in enumerate(self._lanes):
+                for k in range(operand.swaps):
+                    other = getattr(self._lanes[i ^ 1 << k], f"{pipe.value}_result")
+                    m.d.comb += getattr(lane, f"{pipe.value}_swapped")[k].eq(other)
+
+    # ------------------------------------------------------------------ results
+
+    def _whole(self, m: Module, pipe: PipeKind) -> Value:
+        """The SG4s that the pipe drives now."""
+        issue = getattr(self, f"issue_{pipe.value}")
+        hits = Cat(_drives(issue) & hits_group(issue.out, *group) for group in self._groups())
+        wide = issue.out_wide.replicate(len(hits)) if pipe is PipeKind.INT else hits
+        return self._delayed(m, pipe, hits & wide, "whole")
+
+    def _single(self, m: Module) -> Value:
+        """The single streams that INT drives now, as bits of all streams in reach."""
+        issue = self.issue_int
+        singly = _drives(issue) & ~issue.out_wide
+        hits = [
+            singly & hits_group(issue.out, *group) & (issue.out[1:3] == j)
+            for group in self._groups()
+            for j in range(STREAMS_PER_GROUP)
         ]
-        return command
+        return self._delayed(m, PipeKind.INT, Cat(hits), "single")
 
-    def _drive(self, m: Module, at: data.View, results: list[Value]) -> None:
-        valid = at.valid & (at.last | ~at.last_only)
-        for direction in self._drives.streams:
-            enables = drive_enables(self._drives, direction, valid, at.out_wide, at.out)
-            m.d.comb += getattr(self, f"drive_{direction.name.lower()}").eq(enables)
-        low = Cat(result[:8] for result in results)
-        for j, vector in enumerate(byte_vectors(results)):
-            m.d.comb += self.lanes[j].eq(Mux(at.out_wide, vector, low))
-        if self._config.trace:
-            m.d.comb += [self.valid.eq(valid), self.digest.eq(digest(results))]
+    def _groups(self) -> list[tuple[Direction, int]]:
+        return [(d, s) for d, streams in self._drives.streams.items() for s in streams[::STREAMS_PER_GROUP]]
+
+    def _delayed(self, m: Module, pipe: PipeKind, value: Value, name: str) -> Value:
+        for stage in range(1, 2 + PIPE_LATENCY[pipe]):
+            after = Signal(len(value), name=f"{pipe.value}_{name}{stage}")
+            m.d.sync += after.eq(value)
+            value = after
+        return value
+
+    def _drive(self, m: Module) -> None:
+        """Enables and vectors of the streams. Two drives of one SG4 meet on a stream, as only INT has single ones."""
+        whole, single = [self._whole(m, pipe) for pipe in self._config.pipes], self._single(m)
+        enables, gates = [], []
+        for g in range(len(self._groups())):
+            bytes_ = single[STREAMS_PER_GROUP * g : STREAMS_PER_GROUP * (g + 1)]
+            hits = [groups[g] for groups in whole]
+            enables.append(bytes_ | Cat(hits).any().replicate(STREAMS_PER_GROUP))
+            gates.append([*hits, bytes_.any()])
+        self._to_lanes(m, "drive", Cat(Cat(bits) for bits in gates))
+        m.d.comb += self.conflict.eq(Cat(_several(bits) for bits in gates).any())
+        enable, position = Cat(enables), 0
+        for direction, streams in self._drives.streams.items():
+            name = direction.name.lower()
+            m.d.comb += getattr(self, f"drive_{name}").eq(enable[position : position + len(streams)])
+            m.d.comb += Value.cast(getattr(self, f"{name}_out")).eq(self._vectors(position, len(streams)))
+            position += len(streams)
+
+    def _vectors(self, first: int, count: int) -> Value:
+        """Vectors of the streams ``first`` and on, of all in reach."""
+        places = [divmod(first + k, STREAMS_PER_GROUP) for k in range(count)]
+        return Cat(lane.out[group][8 * byte : 8 * byte + 8] for group, byte in places for lane in self._lanes)
+
+    def _log(self, m: Module) -> None:
+        for pipe in self._config.pipes:
+            valid = self._delayed(m, pipe, getattr(self, f"issue_{pipe.value}").valid, "valid")
+            words = [getattr(lane, f"{pipe.value}_result") for lane in self._lanes]
+            m.d.comb += getattr(self, f"{pipe.value}_valid").eq(valid)
+            m.d.comb += getattr(self, f"{pipe.value}_digest").eq(digest(words))
+
+
+def _operation(config: LpuConfig, pipe: PipeKind, issue: data.View) -> Value:
+    """The element's operation; the first element of a fold begins it."""
+    operation: Value = issue.operation
+    if not can_fold(pipe):
+        return operation
+    beginning: Value = Const(0, len(operation))
+    for op in operations(config, pipe):
+        if begins := first_of_fold(pipe, op):
+            beginning = Mux(operation == op, begins, beginning)
+    return Mux(issue.fold & issue.first, beginning, operation)
+
+
+def _drives(issue: data.View) -> Value:
+    """Whether the element drives its result."""
+    drives: Value = issue.valid & issue.drive & (issue.last | ~issue.last_only)
+    return drives
+
+
+def _several(bits: list[Value]) -> Value:
+    """Whether more than one bit is on."""
+    return Cat(a & b for i, a in enumerate(bits) for b in bits[i + 1 :]).any()

@@ -1,7 +1,4 @@
-"""The arithmetic of the core, bit-exact and vectorised; RTL units equal it on every bit.
-
-int32 values are numpy int32 arrays; every result wraps modulo 2^32 unless it says otherwise.
-"""
+"""int32 arithmetic and requantisation on numpy int32 arrays; results wrap modulo 2^32 unless they say otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hdl.config import LpuConfig
-from hdl.isa import SHIFT_BITS, IntOp, RequantOp
+from hdl.isa import SHIFT_BITS, RequantOp
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -59,38 +56,7 @@ def planes_to_int32(planes: Bytes) -> Int32:
     return np.ascontiguousarray(planes.T).view(np.dtype("<i4"))[:, 0]
 
 
-# -------------------------------------------------------------------------- ALUs
-
-
-def int_alu(op: IntOp, x: Int32, y: Int32, predicate: Bools, imm: int) -> tuple[Int32, Bools]:
-    """One INT ALU: (value, predicate) of ``op`` on x [lanes], y [lanes], the chain's predicate and the immediate."""
-    match op:
-        case IntOp.PASS:
-            return x, predicate
-        case IntOp.ADD:
-            return x + y, predicate
-        case IntOp.SUB:
-            return x - y, predicate
-        case IntOp.RSUB:
-            return y - x, predicate
-        case IntOp.MAX:
-            return np.maximum(x, y), predicate
-        case IntOp.MIN:
-            return np.minimum(x, y), predicate
-        case IntOp.AND:
-            return x & y, predicate
-        case IntOp.OR:
-            return x | y, predicate
-        case IntOp.XOR:
-            return x ^ y, predicate
-        case IntOp.GT:
-            return x, x > y
-        case IntOp.EQ:
-            return x, x == y
-        case IntOp.SELECT:
-            return np.where(predicate, x, y), predicate
-        case IntOp.PICK:
-            return np.where(predicate, y, np.int32(imm)), predicate
+# ---------------------------------------------------------------- requantisation
 
 
 def shift_half_even(products: Int64, shift: ArrayLike) -> Int64:
@@ -104,7 +70,7 @@ def shift_half_even(products: Int64, shift: ArrayLike) -> Int64:
 
 
 def requant_alu(config: LpuConfig, op: RequantOp, x: Int32, y: Int32) -> Int32:
-    """One REQUANT ALU on x [lanes] and requantisation words y [lanes] = {shift, multiplier}."""
+    """One element of the REQUANT pipe on x [lanes] and requantisation words y [lanes] = {shift, multiplier}."""
     wide, m_mask = x.astype(np.int64), (1 << config.mult_bits) - 1
     multiplier = y.astype(np.int64) & m_mask
     shift = (y.astype(np.int64) >> config.mult_bits) & MAX_SHIFT
@@ -119,20 +85,17 @@ def requant_alu(config: LpuConfig, op: RequantOp, x: Int32, y: Int32) -> Int32:
             return wrap32(wide * sign_extend(multiplier, config.mult_bits))
 
 
-# ---------------------------------------------------------------- requantisation
-
-
 def requantise(acc: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Int8:
     """saturate_int8(wrap32(round_half_even(acc * multiplier / 2^shift))); multiplier and shift broadcast over acc.
 
-    The wrap is the ALU's: a scale above 1 may leave int32 before the result saturates.
+    The wrap is the pipe's: a scale above 1 may leave int32 before the result saturates.
     """
     products = np.asarray(acc, np.int64) * np.asarray(multiplier, np.int64)
     return saturate_int8(wrap32(shift_half_even(products, shift)))
 
 
 def pack_requant_word(config: LpuConfig, multiplier: int, shift: int) -> int:
-    """{shift, multiplier} as the y operand of a REQUANT ALU. Raises NumericsError naming value and range."""
+    """{shift, multiplier} as the y operand of the REQUANT pipe. Raises NumericsError naming value and range."""
     for name, value, maximum in (("multiplier", multiplier, (1 << config.mult_bits) - 1), ("shift", shift, MAX_SHIFT)):
         if not 0 <= value <= maximum:
             raise NumericsError(f"config '{config.name}': requant {name} = {value}: must be in 0..{maximum}")

@@ -1,0 +1,52 @@
+"""Tensor-level golden operators: what a compiled model must compute, bit for bit, whatever the machine does.
+
+Tensors are numpy int8, int32 or float32. int32 results wrap modulo 2^32, int8 results saturate; float32 arithmetic
+is that of :mod:`golden.numerics`, one rounding per operation, in the order each docstring states. f32(v) is the
+float32 nearest v. Every operator raises OperatorError for shapes and types it does not take.
+"""
+
+from golden.numerics import requantise
+from golden.operators.elementwise import add, maximum, minimum, multiply, relu, subtract
+from golden.operators.integer import add_bias, matmul
+from golden.operators.operands import Float32, OperatorError, Tensor
+from golden.operators.quantisation import dequantise, quantise, quantise_static, rescale
+from golden.operators.reductions import argmax, row_absmax, row_max, row_sum
+from golden.operators.transformer import (
+    causal_limit,
+    gather,
+    rms_norm,
+    rope,
+    scatter,
+    silu_mul,
+    softmax,
+)
+
+__all__ = [
+    "Float32",
+    "OperatorError",
+    "Tensor",
+    "add",
+    "add_bias",
+    "argmax",
+    "causal_limit",
+    "dequantise",
+    "gather",
+    "matmul",
+    "maximum",
+    "minimum",
+    "multiply",
+    "quantise",
+    "quantise_static",
+    "relu",
+    "requantise",
+    "rescale",
+    "rms_norm",
+    "rope",
+    "row_absmax",
+    "row_max",
+    "row_sum",
+    "scatter",
+    "silu_mul",
+    "softmax",
+    "subtract",
+]
