@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.ops import CASES, compiled
 from bench.synth import synth
 from compiler.build import CompiledProgram, compile_graph
 from compiler.workloads import matmul_graph
@@ -54,19 +55,21 @@ class Change:
 
 
 def program_figures() -> Figures:
-    """Cycles and program bytes of the anchor matmuls on ``small`` and of the digits on ``nano`` and ``small``."""
+    """Cycles and program bytes: anchor matmuls and operators on ``small``, digits on ``nano`` and ``small``."""
     small, figures = preset("small"), {}
     for shape in MATMULS:
-        compiled = compile_graph(small, matmul_graph(small, *shape))
-        figures.update(_figures(small, "matmul " + "x".join(map(str, shape)), compiled))
+        product = compile_graph(small, matmul_graph(small, *shape))
+        figures.update(_figures(small, "matmul " + "x".join(map(str, shape)), product))
+    for case in CASES:
+        figures.update(_figures(small, f"{case.name} {case.shape}", compiled(small, case)))
     for config in map(preset, DIGITS_PRESETS):
-        figures.update(_figures(config, "digits", compile_digits(config, quantise(FloatModel.load(), config))))
+        figures.update(_figures(config, "digits", compile_digits(config, quantise(FloatModel.load()))))
     return figures
 
 
-def _figures(config: LpuConfig, workload: str, compiled: CompiledProgram) -> Figures:
+def _figures(config: LpuConfig, workload: str, program: CompiledProgram) -> Figures:
     place = f"{config.name}/{workload}"
-    return {f"{place}/cycles": compiled.report.cycles, f"{place}/program_bytes": compiled.report.program_bytes}
+    return {f"{place}/cycles": program.report.cycles, f"{place}/program_bytes": program.report.program_bytes}
 
 
 def area_figures() -> Figures:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from compiler.build import compile_graph
-from compiler.ir import Graph, Op, OpKind
+from compiler.evaluate import evaluate
 from compiler.report import Report
 from compiler.workloads import INPUT, OUTPUT, matmul_graph, matmul_input
-from golden import operators
-from golden.numerics import Int8
 from hdl.config import LpuConfig
 from sim.run import run_image
 
@@ -52,18 +48,5 @@ def measure(config: LpuConfig, shape: Shape) -> MatmulResult:
     compiled = compile_graph(config, graph)
     x = matmul_input(M, K, SEED)
     run = run_image(config, compiled.image, [{INPUT: x}])[0]
-    wrong = int((run.outputs[OUTPUT] != expected_output(graph, x)).sum())
+    wrong = int((run.outputs[OUTPUT] != evaluate(graph, {INPUT: x})[OUTPUT]).sum())
     return MatmulResult(shape, compiled.report, run.cycles, wrong)
-
-
-def expected_output(graph: Graph, x: Int8) -> Int8:
-    """The golden operators on the graph's own weights and scales."""
-    product, scaling = _op(graph, OpKind.MATMUL), _op(graph, OpKind.REQUANTISE)
-    weights = product.inputs[1].value
-    assert weights is not None
-    acc = operators.matmul(x, weights.astype(np.int8))
-    return operators.requantise(acc, scaling.multiplier, scaling.shift)
-
-
-def _op(graph: Graph, kind: OpKind) -> Op:
-    return next(op for op in graph.ops if op.kind is kind)

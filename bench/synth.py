@@ -30,10 +30,13 @@ BUILD = Path("build/synth")
 TOP = "lpu_core"
 SCRIPT = (
     "read_verilog -sv -lib boxes.v; read_verilog -sv module.v; "
-    "synth_ecp5 -top {top} -noflatten -run begin:map_luts; splitnets; synth_ecp5 -top {top} -run map_luts:check; "
-    "tee -q -o stat.json stat -json"
+    "synth_ecp5 -nowidelut -top {top} -noflatten -run begin:map_luts; splitnets; "
+    "synth_ecp5 -nowidelut -top {top} -run map_luts:check; tee -q -o stat.json stat -json"
 )
-"""Without splitnets, yosys 0.70 meets two wires of one name after ABC9 in the supercell, and stops."""
+"""Without splitnets, yosys 0.70 meets two wires of one name after ABC9 in the supercell, and stops.
+
+-nowidelut: ABC9 takes a multiplexer of four words as one LUT6, which is four LUT4; without wide LUTs it takes three.
+"""
 
 RESOURCES: Mapping[str, tuple[str, ...]] = {
     "lut4": ("LUT4",),

@@ -4,13 +4,13 @@
     memory d2 addr=0:                        initial SRAM from that {slice, row} address on, a row a line
         00010203 04050607 08090a0b 0c0d0e0f  one hex byte per lane, lane 0 first, spaces as you like
         random seed=1 rows=8                 eight rows of random bytes
-    queue vxm0:                              the program of a queue, an instruction a line
+    queue vxm0.i:                            the program of a queue, an instruction a line
         NOP n=3
-        CHAIN x=E0 out=W16 op0=ADD y0=E4     as Instruction prints it; fields left out are 0, count is 1
+        ALU op=ADD x=E0 y=E8 drive=1 out=W16  as Instruction prints it; fields left out are 0, count is 1
         END
 
-`#` begins a comment. Numbers are decimal or 0x hexadecimal; ``op<k>`` and ``src<k>`` also take the names of IntOp,
-RequantOp and Source. Indentation is free.
+`#` begins a comment. Numbers are decimal or 0x hexadecimal; ``op`` also takes the names of the pipe's operations,
+``x_from`` and ``y_from`` those of Source, and a 32-bit ``imm`` an fp32 number as ``f:1.5``. Indentation is free.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from compiler.verify.memory import check_tensors
 from golden.numerics import Bytes
 from hdl.config import ConfigError, Direction, LpuConfig, MemoryGroup, Unit
 from hdl.isa import (
-    ALU_OPS,
     CONTROL_OPCODES,
+    PIPE_OPS,
+    PIPES,
     UNIT_OPCODES,
     Instruction,
     IsaError,
@@ -50,6 +51,8 @@ from hdl.isa import (
 Programs = Mapping[str, Sequence[Instruction]]
 
 _NUMBER = re.compile(r"-?(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})")
+_FLOAT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?(e-?[0-9]{1,3})?")
+_STREAMS = ("stream", "x", "y", "out")
 _NAME = re.compile(r"[^/]+")
 _SHAPE = re.compile(r"[0-9]{1,7}(x[0-9]{1,7})*")
 _TO_THE_END = -1
@@ -240,33 +243,40 @@ def _instruction(config: LpuConfig, target: Queue, words: Sequence[str]) -> Inst
         name, _, text = word.partition("=")
         _require(name in names, [word], f"must be a field of {op.name} and its value: {', '.join(names) or 'none'}")
         _require(name not in values, [word], f"{name} must be given once")
-        values[name] = _value(config, op, name, text)
+        values[name] = _value(config, target, name, text)
     instruction = Instruction.of(op, **values)
     encode(config, target.kind, instruction)
     return instruction
 
 
-def _is_stream(name: str) -> bool:
-    return re.fullmatch(r"stream|out|x|y[0-9]*", name) is not None
-
-
-def _symbols(config: LpuConfig, op: Opcode, name: str) -> type[enum.IntEnum] | None:
-    """The enumeration whose names a field of CHAIN takes: ``op<k>``, ``src<k>``."""
-    if op is not Opcode.CHAIN or not (found := re.fullmatch(r"(op|src)([0-9]+)", name)):
+def _symbols(target: Queue, name: str) -> type[enum.IntEnum] | None:
+    """The enumeration whose names a field of a vector instruction takes."""
+    if target.kind not in PIPES:
         return None
-    return Source if found[1] == "src" else ALU_OPS[config.alus[int(found[2])]]
+    if name == "op":
+        return PIPE_OPS[PIPES[target.kind]]
+    return Source if name in ("x_from", "y_from") else None
 
 
-def _value(config: LpuConfig, op: Opcode, name: str, text: str) -> int:
-    symbols, word = _symbols(config, op, name), f"{name}={text}"
-    if _is_stream(name):
+def _value(config: LpuConfig, target: Queue, name: str, text: str) -> int:
+    symbols, word = _symbols(target, name), f"{name}={text}"
+    if name in _STREAMS:
         return _stream(config, word, text)
+    if name == "imm" and text.startswith("f:") and config.imm_bits == 32:
+        return _float_bits(word, text[2:])
     if symbols is None:
         return _number(word, text)
     if text in symbols.__members__:
         return symbols[text]
     _require(_NUMBER.fullmatch(text), [word], f"must be one of {', '.join(symbols.__members__)}")
     return _number(word, text)
+
+
+def _float_bits(word: str, text: str) -> int:
+    """The fp32 number nearest to a decimal one, as signed bits."""
+    _require(_FLOAT.fullmatch(text), [word], "must be a decimal number, as f:1.5 or f:-2e-3")
+    with np.errstate(over="ignore"):
+        return int(np.float32(text).view(np.int32))
 
 
 def _stream(config: LpuConfig, word: str, text: str) -> int:
@@ -284,7 +294,8 @@ def format_program(config: LpuConfig, programs: Programs) -> str:
     """The text of programs; :func:`parse` of it gives the same programs, field by field."""
     sections = []
     for name, program in programs.items():
-        lines = [f"    {_instruction_text(config, instruction)}\n" for instruction in program]
+        target = queue(config, name)
+        lines = [f"    {_instruction_text(target, instruction)}\n" for instruction in program]
         sections.append(f"queue {name}:\n{''.join(lines)}")
     return "\n".join(sections)
 
@@ -302,23 +313,23 @@ def _shortest(config: LpuConfig, name: str, program: Sequence[Instruction]) -> l
     """The program with the least fields that mean the same, and every stream that is read or driven."""
     target, short = queue(config, name), []
     for instruction in program:
-        streams = {*read_fields(config, instruction), drive_field(target, instruction)}
+        streams = {*read_fields(target, instruction), drive_field(target, instruction)}
         default = Instruction.of(instruction.op)
         kept = {field: value for field, value in instruction.args if value != default[field] or field in streams}
         short.append(Instruction.of(instruction.op, **kept))
     return short
 
 
-def _instruction_text(config: LpuConfig, instruction: Instruction) -> str:
-    """As ``str(instruction)``, with names for ALU operations and sources."""
-    return " ".join([instruction.op.name, *(_field_text(config, instruction, *arg) for arg in instruction.args)])
+def _instruction_text(target: Queue, instruction: Instruction) -> str:
+    """As ``str(instruction)``, with names for operations and operand sources."""
+    return " ".join([instruction.op.name, *(_field_text(target, *arg) for arg in instruction.args)])
 
 
-def _field_text(config: LpuConfig, instruction: Instruction, name: str, value: int) -> str:
-    symbols = _symbols(config, instruction.op, name)
+def _field_text(target: Queue, name: str, value: int) -> str:
+    symbols = _symbols(target, name)
     if symbols is not None and value in symbols.__members__.values():
         return f"{name}={symbols(value).name}"
-    return f"{name}={stream_name(value) if _is_stream(name) else value}"
+    return f"{name}={stream_name(value) if name in _STREAMS else value}"
 
 
 def _tensor_text(info: TensorInfo) -> str:

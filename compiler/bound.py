@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.bundle import Bundle
-from compiler.rows import SramRows, UnitTables
+from compiler.rows import READS, WRITES, SramRows, UnitTables
 from hdl.config import LpuConfig
-from hdl.isa import WRITE_TO_READ, Opcode
+from hdl.isa import WRITE_TO_READ
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _needs(config: LpuConfig, bundles: Sequence[Bundle]) -> list[dict[int, int]]
     for number, bundle in enumerate(bundles):
         lags: dict[int, int] = {}
         for slot in bundle.slots:
-            if slot.instruction.op is Opcode.READ and slot.queue.unit in writer:
+            if slot.instruction.op in READS and slot.queue.unit in writer:
                 cells, cycles = rows.of(slot)
                 producers = writer[slot.queue.unit][cells]
                 distance = written[slot.queue.unit][cells] + WRITE_TO_READ - cycles
@@ -73,7 +73,7 @@ def _needs(config: LpuConfig, bundles: Sequence[Bundle]) -> list[dict[int, int]]
                     lags[producer] = max(lag, lags.get(producer, lag))
         needs.append(lags)
         for slot in bundle.slots:
-            if slot.instruction.op is Opcode.WRITE:
+            if slot.instruction.op in WRITES:
                 cells, cycles = rows.of(slot)
                 writer[slot.queue.unit][cells] = number
                 written[slot.queue.unit][cells] = cycles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,10 @@ from compiler.ir import CompileError, Graph, Tensor
 from compiler.lower import lower
 from compiler.place import Placement, place
 from compiler.report import Report, report
+from compiler.rows import READS, WRITES
 from compiler.schedule import Schedule, schedule
 from compiler.verify import verify
 from hdl.config import LpuConfig
-from hdl.isa import Opcode
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def compile_graph(config: LpuConfig, graph: Graph) -> CompiledProgram:
         raise CompileError(f"graph '{graph.name}': {found}: must have at least one of each")
     passes = fuse(config, graph)
     placement = place(config, graph, passes)
+    _check_tensors(graph, placement)
     plan = schedule(config, lower(config, passes, placement))
     programs, expansion, lead = emit(config, plan.issues)
     tensors = _tensors(passes, placement, plan, lead)
@@ -51,6 +53,16 @@ def compile_graph(config: LpuConfig, graph: Graph) -> CompiledProgram:
 # ----------------------------------------------------------------------- tensors
 
 
+def _check_tensors(graph: Graph, placement: Placement) -> None:
+    """Outputs are in SRAM, and no tensor has the name of one that an operator adds. Raises CompileError."""
+    for tensor in graph.outputs:
+        if tensor not in placement.kinds:
+            raise CompileError(f"graph '{graph.name}': output {tensor}: no operator uses this state")
+    for name, count in Counter(tensor.name for tensor in placement.kinds).items():
+        if count > 1:
+            raise CompileError(f"graph '{graph.name}': tensor '{name}': an operator adds one of this name")
+
+
 def _tensors(passes: Sequence[Pass], placement: Placement, plan: Schedule, lead: int) -> tuple[TensorInfo, ...]:
     lives = _lives(passes, placement, plan)
     unread = (-lead, -lead)
@@ -60,9 +72,10 @@ def _tensors(passes: Sequence[Pass], placement: Placement, plan: Schedule, lead:
 
 
 def _lives(passes: Sequence[Pass], placement: Placement, plan: Schedule) -> Mapping[Tensor, tuple[int, int]]:
-    """First and last cycle in which a READ or WRITE touches each tensor."""
+    """First and last cycle in which an access touches each tensor; states live all the time."""
     by_name = {p.name: p for p in passes}
-    lives: dict[Tensor, tuple[int, int]] = {}
+    end = max((start + slot.end for bundle, start in plan.placed for slot in bundle.slots), default=0)
+    lives = {tensor: (0, end) for tensor in placement.kinds if tensor.mutable}
     for bundle, start in plan.placed:
         for slot in bundle.slots:
             tensor = _touched(by_name[bundle.group], slot, placement)
@@ -75,7 +88,8 @@ def _lives(passes: Sequence[Pass], placement: Placement, plan: Schedule) -> Mapp
 def _touched(p: Pass, slot: Slot, placement: Placement) -> Tensor | None:
     """The tensor of pass ``p`` that an instruction reads or writes; one instruction stays within one tensor."""
     weights = () if p.weights is None else (p.weights,)
-    tensors = {Opcode.READ: (*p.reads, *weights), Opcode.WRITE: (p.output,)}.get(slot.instruction.op, ())
+    op = slot.instruction.op
+    tensors = (*p.reads, *weights, *p.writes) if op in READS else p.writes if op in WRITES else ()
     for tensor in tensors:
         at = placement[tensor]
         if at.unit == slot.queue.unit and at.addr <= slot.instruction["addr"] < at.addr + at.rows:
@@ -88,11 +102,11 @@ def _touched(p: Pass, slot: Slot, placement: Placement) -> Tensor | None:
 
 
 def _memory(config: LpuConfig, placement: Placement, tensors: Sequence[TensorInfo]) -> tuple[MemoryBlock, ...]:
-    """The constants, as blocks of consecutive addresses."""
+    """Constants and the first values of states, as blocks of consecutive addresses."""
     values = {tensor.name: tensor.value for tensor in placement.kinds if tensor.value is not None}
     rows: dict[tuple[str, int], np.ndarray] = {}
     for info in tensors:
-        if info.kind == "const":
+        if info.name in values:
             packed = pack_tensor(config, info, values[info.name].astype(DTYPES[info.dtype]))
             rows.update({(unit, addr): row for unit, addr, row in packed})
     return tuple(_blocks(rows))

@@ -8,14 +8,14 @@ for each flow, one of its candidate streams.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from compiler.operands import drive_directions, read_directions
+from compiler.operands import INDEX, drivable, readable
 from compiler.place import Allocation
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, UnitKind
-from hdl.isa import Instruction, Opcode, Queue, queue, stream, timing
+from hdl.isa import Instruction, Opcode, Queue, queue, stream, stream_direction, stream_index, timing
 
 
 class Width(enum.Enum):
@@ -53,12 +53,16 @@ class Flow:
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """``instruction`` issued by ``queue`` in ``cycle``; ``flows`` name the fields that hold a flow's stream."""
+    """``instruction`` issued by ``queue`` in ``cycle``; ``flows`` name the fields that hold a flow's stream.
+
+    ``reach``: consecutive addresses from addr that an indexed access may touch.
+    """
 
     queue: Queue
     cycle: int
     instruction: Instruction
     flows: tuple[tuple[str, int], ...] = ()
+    reach: int = 0
 
     @property
     def end(self) -> int:
@@ -102,6 +106,10 @@ def hops(a: Unit, b: Unit) -> int:
     return abs(a.position - b.position)
 
 
+Reader = tuple[str, str]
+"""Queue and operand field, e.g. ("vxm0.m", "y"); of the operands of one flow."""
+
+
 @dataclass
 class BundleBuilder:
     """Collects slots and flows at cycles relative to any origin; :meth:`build` moves the first issue to 0."""
@@ -109,62 +117,77 @@ class BundleBuilder:
     config: LpuConfig
     group: str
     overwrites: tuple[str, ...] = ()
-    _slots: list[tuple[Queue, int, Instruction, Mapping[str, Flow]]] = field(default_factory=list)
+    _slots: list[tuple[Slot, Mapping[str, Flow]]] = field(default_factory=list)
     _flows: list[Flow] = field(default_factory=list)
     _holds: list[Hold] = field(default_factory=list)
 
-    def issue(self, queue_name: str, cycle: int, instruction: Instruction, **flows: Flow) -> None:
+    def issue(
+        self, queue_name: str, cycle: int, instruction: Instruction, flows: Mapping[str, Flow], reach: int = 0
+    ) -> None:
         """Issue in ``cycle``; the stream of each flow goes into the field of that name."""
-        self._slots.append((queue(self.config, queue_name), cycle, instruction, flows))
+        self._slots.append((Slot(queue(self.config, queue_name), cycle, instruction, (), reach), flows))
 
     def hold(self, resource: str, cycle: int, length: int) -> None:
         self._holds.append(Hold(resource, cycle, length))
 
-    def flow(self, driver: Unit, reader: Unit, cycle: int, width: Width, count: int = 1, pitch: int = 1) -> Flow:
-        """A flow from ``driver`` to ``reader``, which stand at different positions, driven from ``cycle`` on."""
-        direction = Direction.EAST if reader.position > driver.position else Direction.WEST
-        candidates = _candidates(self.config, driver, reader, direction, width)
-        flow = Flow(driver, reader, cycle, count, pitch, width, candidates)
+    def flow(
+        self, driver: str, readers: Sequence[Reader], cycle: int, width: Width, count: int = 1, pitch: int = 1
+    ) -> Flow:
+        """A flow from the queue ``driver`` to ``readers`` of one unit elsewhere, driven from ``cycle`` on."""
+        source, sink = queue(self.config, driver), queue(self.config, readers[0][0]).unit
+        direction = Direction.EAST if sink.position > source.unit.position else Direction.WEST
+        candidates = _candidates(self.config, source, readers, direction, width)
+        flow = Flow(source.unit, sink, cycle, count, pitch, width, candidates)
         self._flows.append(flow)
         return flow
 
     def read(
-        self, at: Allocation, reader: Unit, arrival: int, addr: int, count: int = 1, stride: int = 0, pitch: int = 1
+        self,
+        at: Allocation,
+        readers: Sequence[Reader],
+        arrival: int,
+        addr: int,
+        count: int = 1,
+        stride: int = 0,
+        pitch: int = 1,
     ) -> Flow:
-        """READ ``count`` rows so that the first is at ``reader`` in ``arrival``, one every ``pitch`` cycles.
+        """READ ``count`` rows so that the first is at the readers in ``arrival``, one every ``pitch`` cycles.
 
         With idle cycles between them they are single READs, which leave the queue to others in between.
         """
+        name = f"{at.unit.name}.r"
         on_bus = at.unit.kind is UnitKind.WEIGHT_MEMORY
         width = Width.BUS if on_bus else Width.WIDE if at.wide else Width.NARROW
-        name = f"{at.unit.name}.r"
         latency = timing(self.config, queue(self.config, name).kind, Opcode.READ).func
         assert latency is not None
-        drive = arrival - hops(at.unit, reader)
-        flow = self.flow(at.unit, reader, drive, width, count, pitch)
+        drive = arrival - hops(at.unit, queue(self.config, readers[0][0]).unit)
+        flow = self.flow(name, readers, drive, width, count, pitch)
         streams = {} if on_bus else {"stream": flow}
         together = count if pitch == 1 else 1
         for i in range(0, count, together):
             fields = _access(together, stride, 1, addr + i * stride, wide=width is not Width.NARROW)
-            self.issue(name, drive - latency + i * pitch, Instruction.of(Opcode.READ, **fields), **streams)
+            self.issue(name, drive - latency + i * pitch, Instruction.of(Opcode.READ, **fields), streams)
         return flow
 
     def write(self, at: Allocation, flow: Flow, addr: int, stride: int = 0) -> None:
-        """WRITE a flow that ends at ``at.unit``."""
-        fields = _access(flow.count, stride, flow.pitch, addr, wide=at.wide)
-        self.issue(f"{at.unit.name}.w", flow.arrival, Instruction.of(Opcode.WRITE, **fields), stream=flow)
+        """WRITE a flow that ends at ``at.unit``; with idle cycles between its vectors as single WRITEs."""
+        together = flow.count if flow.pitch == 1 else 1
+        for i in range(0, flow.count, together):
+            fields = _access(together, stride, 1, addr + i * stride, wide=at.wide)
+            cycle = flow.arrival + i * flow.pitch
+            self.issue(f"{at.unit.name}.w", cycle, Instruction.of(Opcode.WRITE, **fields), {"stream": flow})
 
     def build(self) -> Bundle:
-        origin = min(cycle for _, cycle, _, _ in self._slots)
+        origin = min(slot.cycle for slot, _ in self._slots)
         order = sorted(self._flows, key=lambda flow: -flow.width.value)
         number = {id(flow): i for i, flow in enumerate(order)}
         slots = tuple(
-            Slot(q, cycle - origin, instruction, tuple((name, number[id(flow)]) for name, flow in flows.items()))
-            for q, cycle, instruction, flows in self._slots
+            replace(
+                slot, cycle=slot.cycle - origin, flows=tuple((name, number[id(flow)]) for name, flow in flows.items())
+            )
+            for slot, flows in self._slots
         )
-        moved = tuple(
-            Flow(f.driver, f.reader, f.cycle - origin, f.count, f.pitch, f.width, f.candidates) for f in order
-        )
+        moved = tuple(replace(flow, cycle=flow.cycle - origin) for flow in order)
         holds = tuple(Hold(h.resource, h.cycle - origin, h.length) for h in self._holds)
         return Bundle(self.group, self.overwrites, slots, moved, holds)
 
@@ -176,14 +199,24 @@ def _access(count: int, stride: int, pitch: int, addr: int, wide: bool) -> dict[
     return {"addr": addr, "wide": int(wide), "count": count, "stride": stride, "gap": pitch - 1}
 
 
-def _candidates(config: LpuConfig, driver: Unit, reader: Unit, direction: Direction, width: Width) -> tuple[int, ...]:
-    """Streams that both may name: SG4s from the lowest up, single streams from the highest down."""
+def _candidates(
+    config: LpuConfig, driver: Queue, readers: Sequence[Reader], direction: Direction, width: Width
+) -> tuple[int, ...]:
+    """Streams that the driver and all readers may name: SG4s from the lowest up, single streams from the highest."""
     if width is Width.BUS:
         return (stream(direction, 0),)
-    if direction not in drive_directions(config, driver) or direction not in read_directions(config, reader):
-        return ()
-    shared = set(config.data_streams(driver, direction)) & set(config.data_streams(reader, direction))
+    shared = set(drivable(config, driver))
+    for name, field_ in readers:
+        reader = queue(config, name)
+        shared &= _index_group(config, reader) if field_ == INDEX else set(readable(config, reader, field_))
+    mine = sorted(stream_index(code) for code in shared if stream_direction(code) is direction)
     if width is Width.NARROW:
-        return tuple(stream(direction, index) for index in sorted(shared, reverse=True))
-    groups = (g for g in sorted(shared) if g % STREAMS_PER_GROUP == 0 and g + STREAMS_PER_GROUP - 1 in shared)
+        return tuple(stream(direction, index) for index in reversed(mine))
+    groups = (g for g in mine if g % STREAMS_PER_GROUP == 0 and g + STREAMS_PER_GROUP - 1 in mine)
     return tuple(stream(direction, group) for group in groups)
+
+
+def _index_group(config: LpuConfig, reader: Queue) -> set[int]:
+    """The SG4 whose low half is the index pair."""
+    first, _ = config.index_streams(reader.unit)
+    return {stream(reader.unit.outward, first + i) for i in range(STREAMS_PER_GROUP)}

@@ -1,7 +1,7 @@
 """One queue's issues folded into a program: counts, then REPEAT, then LOOP, with NOPs between.
 
 From the inside out
-    count    accesses of one kind with a constant period and address step become one READ, WRITE or CHAIN
+    count    accesses of one kind with a constant period and address step become one READ, WRITE or ALU
     REPEAT   equal instructions with a constant period and address step
     LOOP     blocks that recur with a constant period, each address moving by 0 or by the loop's one stride; a LOOP
              takes LOOP_CYCLES before its block, so it stands where the queue is idle for that long
@@ -19,7 +19,6 @@ from hdl.isa import (
     Opcode,
     Queue,
     QueueKind,
-    Source,
     control_fields,
     has_address,
     unit_fields,
@@ -90,9 +89,8 @@ def fold(config: LpuConfig, queue: Queue, issues: Sequence[Issue], end: int) -> 
 
 def is_mergeable(instruction: Instruction) -> bool:
     """Whether the instruction's elements are independent of their number, so that two of them may become one."""
-    if instruction.op is Opcode.CHAIN:
-        uses_self = any(name.startswith("src") and value == Source.SELF for name, value in instruction.args)
-        return not uses_self and not instruction["last_only"]
+    if instruction.op is Opcode.ALU:
+        return not instruction["fold"] and not instruction["last_only"]
     return instruction.op in (Opcode.READ, Opcode.WRITE)
 
 

@@ -1,13 +1,14 @@
-"""Operators -> passes: what one trip through the matrix and vector units computes.
+"""Operators -> passes: what one trip from SRAM to SRAM computes.
 
-A pass is ``output = stages(source)``, where the source is ``x`` read from SRAM, ``x @ weights.T``, or the index of the
-largest key. Element-wise operators join the pass of their operand as further ALUs of the vector chain:
+A pass is ``output = stages(source)``, where the source is ``x`` read from SRAM or ``x @ weights.T``, or it is a whole
+operator that ``compiler/lower`` knows how to do (ROW). Element-wise operators join the pass of their operand as further
+operations on the pipes of the vector unit:
 
-    matmul -> bias (ALU 0) -> requantise (ALU 1) -> relu (ALU 2)        on the chain int, requant, int
+    matmul -> bias (INT) -> rescale (ADD, MUL, INT) -> relu (INT)
 
-An operator joins when its operand has no other reader, an ALU of the right kind is left, its other operand exists
-before the pass, and no saturation is lost: a pass saturates to int8 once, at its end, so after a stage that may leave
-the int8 range only max and min may follow, which commute with saturation.
+An operator joins when its operand has no other reader, its other operand exists before the pass, and no saturation is
+lost: a pass saturates to int8 once, at its end, so after a stage that may leave the int8 range only max and min may
+follow, which commute with saturation.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ import numpy as np
 
 from compiler.ir import CompileError, DType, Graph, Op, OpKind, Tensor
 from golden.numerics import NumericsError, pack_requant_word
-from hdl.config import AluKind, LpuConfig
-from hdl.isa import IntOp, RequantOp
+from hdl.config import LpuConfig, PipeKind
+from hdl.isa import PIPE_OPS, AddOp, IntOp, MulOp, RequantOp, SfuOp, operations
+
+MAX_STAGES = 8
+"""Stages of one pass; a longer one would use each pipe several times for every vector."""
+
+PipeOp = IntOp | RequantOp | MulOp | AddOp | SfuOp
 
 
 class Source(enum.StrEnum):
@@ -30,22 +36,26 @@ class Source(enum.StrEnum):
 
     SRAM = "sram"
     MATMUL = "matmul"
-    MAX_KEY = "max_key"
+    ROW = "row"
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """ALU ``alu`` of the chain does ``op`` with y = ``operand``: a tensor, or the pass's immediate."""
+    """A pipe does ``op`` with y = ``operand``: a tensor, an immediate word, or None where the operation has no y."""
 
-    alu: int
-    op: IntOp | RequantOp
-    operand: Tensor | int
+    op: PipeOp
+    operand: Tensor | int | None = None
+
+    @property
+    def pipe(self) -> PipeKind:
+        return next(kind for kind, ops in PIPE_OPS.items() if isinstance(self.op, ops))
 
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """``output = stages(source(x))``; ``weights`` for MATMUL; ``mask`` [1, 1], 2^b - 1 for MAX_KEY.
+    """``output = stages(source(x))``; ``weights`` for MATMUL. ROW: operator ``op`` as a whole.
 
+    ``consts``: constants that the lowering of ``op`` needs besides its inputs; ``scratch``: tensors of its own.
     ``saturates``: whether a stage's value may exceed int8 before the final saturation.
     """
 
@@ -54,52 +64,77 @@ class Pass:
     x: Tensor
     output: Tensor
     weights: Tensor | None = None
-    mask: Tensor | None = None
     stages: tuple[Stage, ...] = ()
     saturates: bool = False
+    op: Op | None = None
+    consts: tuple[Tensor, ...] = ()
+    scratch: tuple[Tensor, ...] = ()
 
     @property
     def operands(self) -> tuple[Tensor, ...]:
-        """Tensors that the stages (or the decoding of a key) read."""
-        tensors = tuple(stage.operand for stage in self.stages if isinstance(stage.operand, Tensor))
-        return tensors if self.mask is None else (*tensors, self.mask)
+        """Tensors besides x that the pass reads."""
+        if self.op is not None:
+            return (*self.op.inputs[1:], *self.consts)
+        return tuple(stage.operand for stage in self.stages if isinstance(stage.operand, Tensor))
 
     @property
     def reads(self) -> tuple[Tensor, ...]:
         return (self.x, *self.operands)
 
     @property
-    def imm(self) -> int:
-        return next((stage.operand for stage in self.stages if isinstance(stage.operand, int)), 0)
+    def writes(self) -> tuple[Tensor, ...]:
+        return (self.output, *(self.op.extra if self.op is not None else ()), *self.scratch)
 
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """An element-wise operator as one ALU operation on chain value ``x``."""
+    """An element-wise operator as pipe operations on chain value ``x``."""
 
     x: Tensor
-    op: IntOp | RequantOp
-    operand: Tensor | int
+    stages: tuple[Stage, ...]
     output: Tensor
     saturates: bool = False
 
     @property
-    def kind(self) -> AluKind:
-        return AluKind.INT if isinstance(self.op, IntOp) else AluKind.REQUANT
+    def operands(self) -> tuple[Tensor, ...]:
+        return tuple(stage.operand for stage in self.stages if isinstance(stage.operand, Tensor))
 
     @property
     def commutes_with_saturation(self) -> bool:
-        return self.op in (IntOp.MAX, IntOp.MIN) and self.kind is AluKind.INT
+        return all(stage.op in (IntOp.MAX, IntOp.MIN) and stage.pipe is PipeKind.INT for stage in self.stages)
 
 
 _INT_OPS = {OpKind.ADD: IntOp.ADD, OpKind.SUB: IntOp.SUB, OpKind.MAXIMUM: IntOp.MAX, OpKind.MINIMUM: IntOp.MIN}
-_LOWEST = -(1 << 31)
+_FLOAT_OPS: dict[OpKind, tuple[PipeOp, PipeOp]] = {
+    OpKind.ADD: (AddOp.FADD, AddOp.FADD),
+    OpKind.SUB: (AddOp.FSUB, AddOp.FRSUB),
+    OpKind.MUL: (MulOp.FMUL, MulOp.FMUL),
+    OpKind.MAXIMUM: (IntOp.FMAX, IntOp.FMAX),
+    OpKind.MINIMUM: (IntOp.FMIN, IntOp.FMIN),
+}
+"""The operation on (a, b), and the one on (b, a) that gives the same."""
+
+_ROW_KINDS = frozenset(
+    {
+        OpKind.ARGMAX,
+        OpKind.QUANTISE,
+        OpKind.RMS_NORM,
+        OpKind.CAUSAL_LIMIT,
+        OpKind.SOFTMAX,
+        OpKind.ROPE,
+        OpKind.SILU_MUL,
+        OpKind.GATHER,
+        OpKind.SCATTER,
+        OpKind.KV_INDEX,
+        OpKind.KV_SCATTER,
+    }
+)
 
 
 def fuse(config: LpuConfig, graph: Graph) -> list[Pass]:
     """The passes of a graph, in execution order.
 
-    Raises CompileError when no ALU of the chain can do an operator, or its numbers do not fit the core.
+    Raises CompileError when the core lacks a pipe that an operator needs, or its numbers do not fit the core.
     """
     fuser = _Fuser(config, graph)
     for op in graph.ops:
@@ -120,31 +155,46 @@ class _Fuser:
     def add(self, op: Op) -> None:
         if op.kind is OpKind.MATMUL:
             self.passes.append(Pass(op.name, Source.MATMUL, op.inputs[0], op.output, weights=op.inputs[1]))
-        elif op.kind is OpKind.ARGMAX:
-            self._argmax(op)
+        elif op.kind in _ROW_KINDS:
+            self._row(op)
         else:
             self._element_wise(op.name, self._steps(op))
 
     # ------------------------------------------------------------- element-wise
 
     def _steps(self, op: Op) -> list[_Step]:
-        """The ways to compute ``op`` as one ALU operation; the first operand of each is the chain's value."""
-        x = op.inputs[0]
-        saturates = op.output.dtype is DType.INT8
+        """The ways to compute ``op`` on the pipes; the first operand of each is the chain's value."""
+        x, out = op.inputs[0], op.output
         match op.kind:
             case OpKind.RELU:
-                return [_Step(x, IntOp.MAX, 0, op.output)]
+                return [_Step(x, (Stage(IntOp.FMAX if x.dtype is DType.FP32 else IntOp.MAX, 0),), out)]
             case OpKind.BIAS:
-                return [_Step(x, IntOp.ADD, op.inputs[1], op.output)]
+                return [_Step(x, (Stage(IntOp.ADD, op.inputs[1]),), out)]
             case OpKind.REQUANTISE:
-                return [_Step(x, RequantOp.REQUANT, self._requant_words(op), op.output, saturates)]
-            case OpKind.MUL:
-                return self._mul_steps(op)
+                return [_Step(x, (Stage(RequantOp.REQUANT, self._requant_words(op)),), out, True)]
+            case OpKind.RESCALE:
+                return [_Step(x, (Stage(AddOp.I2F), Stage(MulOp.FMUL, op.inputs[1]), Stage(IntOp.F2I8)), out)]
+            case OpKind.DEQUANTISE:
+                scales = tuple(Stage(MulOp.FMUL, scale) for scale in op.inputs[1:])
+                return [_Step(x, (Stage(AddOp.I2F), *scales), out)]
+            case OpKind.QUANTISE_STATIC:
+                return [_Step(x, (Stage(MulOp.FMUL, op.inputs[1]), Stage(IntOp.F2I8)), out)]
+        return self._binary_steps(op)
+
+    def _binary_steps(self, op: Op) -> list[_Step]:
         a, b = op.inputs
+        if a.dtype is DType.FP32:
+            forward, backward = _FLOAT_OPS[op.kind]
+            return [_Step(a, (Stage(forward, b),), op.output), _Step(b, (Stage(backward, a),), op.output)]
+        if op.kind is OpKind.MUL:
+            return self._mul_steps(op)
         forward = _INT_OPS[op.kind]
         backward = IntOp.RSUB if forward is IntOp.SUB else forward
-        saturates &= op.kind in (OpKind.ADD, OpKind.SUB)
-        return [_Step(a, forward, b, op.output, saturates), _Step(b, backward, a, op.output, saturates)]
+        saturates = op.output.dtype is DType.INT8 and op.kind in (OpKind.ADD, OpKind.SUB)
+        return [
+            _Step(a, (Stage(forward, b),), op.output, saturates),
+            _Step(b, (Stage(backward, a),), op.output, saturates),
+        ]
 
     def _requant_words(self, op: Op) -> Tensor | int:
         try:
@@ -154,94 +204,146 @@ class _Fuser:
             raise CompileError(f"{op.name}: {error}") from error
         if len(words) == 1:
             return words[0]
-        return _constant(f"{op.name}.scale", words)
+        return constant(f"{op.name}.scale", words)
 
     def _mul_steps(self, op: Op) -> list[_Step]:
         a, b = op.inputs
         saturates = op.output.dtype is DType.INT8
-        steps = [
-            _Step(x, RequantOp.MUL, y, op.output, saturates) for x, y in ((a, b), (b, a)) if self._fits_multiplier(y)
-        ]
-        if not steps:
+        pairs = [(x, y) for x, y in ((a, b), (b, a)) if self._fits_multiplier(y)]
+        if not pairs:
             bits = self.config.mult_bits
             raise CompileError(
                 f"{op.name}: {a} * {b}: one operand must be int8 or a constant of {bits} signed bits (mult_bits)"
             )
-        return steps
+        return [_Step(x, (Stage(RequantOp.MUL, y),), op.output, saturates) for x, y in pairs]
 
     def _fits_multiplier(self, y: Tensor) -> bool:
         half = 1 << (self.config.mult_bits - 1)
-        if y.value is not None:
+        if y.is_const and y.value is not None:
             return bool(y.value.min() >= -half and y.value.max() < half)
         return y.dtype is DType.INT8 and half >= 1 << 7
 
     def _element_wise(self, name: str, steps: Sequence[_Step]) -> None:
         """Join the latest pass that one of ``steps`` continues, or start a new one with the first of them."""
+        self._require_pipes(name, steps[0].stages)
         joins = [(number, step) for step in steps for number, p in enumerate(self.passes) if p.output is step.x]
         for number, step in sorted(joins, key=lambda join: -join[0]):
-            alu = self._free_alu(self.passes[number], step)
-            if alu is not None and self._may_join(number, step):
-                self.passes[number] = self._joined(self.passes[number], step, alu)
+            if self._may_join(number, step):
+                before, wide = _widened(step)
+                self.passes[number : number + 1] = [*before, self._joined(self.passes[number], wide)]
                 return
-        fresh = next((step for step in steps if not step.x.is_const), steps[0])
-        start = Pass(name, Source.SRAM, fresh.x, fresh.x)
-        alu = self._free_alu(start, fresh)
-        if alu is None:
-            chain = ", ".join(self.config.alus)
-            raise CompileError(f"{name}: {fresh.op.name}: needs a {fresh.kind.value} ALU; the chain has {chain}")
-        self.passes.append(self._joined(start, fresh, alu))
+        before, fresh = _widened(next((step for step in steps if not step.x.is_const), steps[0]))
+        self.passes += [*before, self._joined(Pass(name, Source.SRAM, fresh.x, fresh.x), fresh)]
 
-    def _free_alu(self, p: Pass, step: _Step) -> int | None:
-        first = 1 + max((stage.alu for stage in p.stages), default=-1)
-        return next((k for k in range(first, len(self.config.alus)) if self.config.alus[k] is step.kind), None)
+    def _require_pipes(self, name: str, stages: Sequence[Stage]) -> None:
+        known = ", ".join(self.config.pipes)
+        for stage in stages:
+            if stage.pipe not in self.config.pipes:
+                raise CompileError(f"{name}: {stage.op.name}: needs a {stage.pipe.value} pipe; the core has {known}")
+            if stage.op not in operations(self.config, stage.pipe):
+                raise CompileError(f"{name}: {stage.op.name}: needs a pipe for fp32; the core has {known}")
 
     def _may_join(self, number: int, step: _Step) -> bool:
         p = self.passes[number]
-        ready = {later.output for later in self.passes[number:]}
+        ready = {tensor for later in self.passes[number:] for tensor in later.writes}
         return (
-            p.source is not Source.MAX_KEY
+            p.source is not Source.ROW
             and self.uses[step.x] <= 1
             and step.x not in self.graph.outputs
-            and step.operand not in ready
+            and not ready & set(step.operands)
             and (not p.saturates or step.commutes_with_saturation)
+            and len(p.stages) + len(step.stages) <= MAX_STAGES
         )
 
-    def _joined(self, p: Pass, step: _Step, alu: int) -> Pass:
-        operand = step.operand
-        if isinstance(operand, int) and not self._is_immediate(p, operand):
-            operand = _constant(f"{step.output.name}.word", [operand] * step.output.shape[1])
-        stages = (*p.stages, Stage(alu, step.op, operand))
+    def _joined(self, p: Pass, step: _Step) -> Pass:
+        stages = p.stages + tuple(self._with_immediate(stage, step.output) for stage in step.stages)
         return replace(p, stages=stages, output=step.output, saturates=p.saturates or step.saturates)
 
-    def _is_immediate(self, p: Pass, value: int) -> bool:
-        """Whether the chain's one immediate is free or has this value, and can hold it."""
-        taken = any(isinstance(stage.operand, int) for stage in p.stages)
+    def _with_immediate(self, stage: Stage, output: Tensor) -> Stage:
+        """The stage with a constant row in place of an immediate that the instruction cannot hold."""
         half = 1 << (self.config.imm_bits - 1)
-        return (not taken or p.imm == value) and -half <= value < half
+        if not isinstance(stage.operand, int) or -half <= stage.operand < half:
+            return stage
+        return replace(stage, operand=constant(f"{output.name}.word", [stage.operand] * output.shape[1]))
 
-    # ------------------------------------------------------------------- argmax
+    # --------------------------------------------------------------- whole rows
 
-    def _argmax(self, op: Op) -> None:
-        """Keys x * 2^b + (2^b - 1 - n), padding -2^31; then the index of the largest key of each row.
-
-        Among equal values the lowest n has the largest key; padding lanes hold x = 0, so theirs is the lowest.
-        """
-        x, columns = op.inputs[0], op.inputs[0].shape[1]
-        bits = (columns - 1).bit_length()
-        if 1 << bits >= 1 << self.config.mult_bits:
-            raise CompileError(f"{op.name}: {x}: 2^{bits} must fit mult_bits = {self.config.mult_bits} unsigned bits")
-        if self.config.alus.count(AluKind.INT) < 2:
-            raise CompileError(f"{op.name}: needs two int ALUs; the chain has {', '.join(self.config.alus)}")
-        scaled = Tensor(f"{op.name}.scaled", x.shape, DType.INT32)
-        keys = Tensor(f"{op.name}.keys", x.shape, DType.INT32)
-        padded = -(-columns // self.config.lanes) * self.config.lanes
-        tail = [(1 << bits) - 1 - n for n in range(columns)] + [_LOWEST] * (padded - columns)
-        self._element_wise(op.name, [_Step(x, RequantOp.SHR, 1 << bits, scaled)])
-        self._element_wise(f"{op.name}.order", [_Step(scaled, IntOp.ADD, _constant(f"{op.name}.order", tail), keys)])
-        mask = _constant(f"{op.name}.mask", [(1 << bits) - 1])
-        self.passes.append(Pass(f"{op.name}.index", Source.MAX_KEY, keys, op.output, mask=mask))
+    def _row(self, op: Op) -> None:
+        needs_floats = op.kind not in (OpKind.ARGMAX, OpKind.GATHER, OpKind.SCATTER, OpKind.KV_SCATTER)
+        floats = needs_floats or op.inputs[0].dtype is DType.FP32
+        if floats and not {PipeKind.MUL, PipeKind.ADD, PipeKind.SFU} <= set(self.config.pipes):
+            raise CompileError(f"{op.name}: needs mul, add and sfu pipes; the core has {', '.join(self.config.pipes)}")
+        consts, scratch = _ROW_TENSORS.get(op.kind, _nothing)(self.config, op)
+        x = op.inputs[0]
+        self.passes.append(Pass(op.name, Source.ROW, x, op.output, op=op, consts=consts, scratch=scratch))
 
 
-def _constant(name: str, values: Sequence[int]) -> Tensor:
+def _widened(step: _Step) -> tuple[list[Pass], _Step]:
+    """The step with an int8 operand of REQUANT, which reads only SG4s, as int32; and the pass that makes it so."""
+    before, stages = [], []
+    for stage in step.stages:
+        y = stage.operand
+        if stage.pipe is PipeKind.REQUANT and isinstance(y, Tensor) and y.dtype is DType.INT8:
+            wide = Tensor(f"{step.output.name}.wide", y.shape, DType.INT32, y.value if y.is_const else None)
+            if not y.is_const:
+                before.append(Pass(wide.name, Source.SRAM, y, wide, stages=(Stage(IntOp.PASS),)))
+            stage = replace(stage, operand=wide)
+        stages.append(stage)
+    return before, replace(step, stages=tuple(stages))
+
+
+_MOST = (1 << 31) - 1
+
+Needs = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+"""Constants, and scratch tensors, of a whole-row operator."""
+
+
+def _nothing(config: LpuConfig, op: Op) -> Needs:
+    return (), ()
+
+
+def _argmax_needs(config: LpuConfig, op: Op) -> Needs:
+    """Column numbers, what lanes beyond the row cannot pass; of several tiles the largest value, and candidates."""
+    x = op.inputs[0]
+    (rows, columns), dtype = x.shape, DType.FP32 if x.dtype is DType.FP32 else DType.INT32
+    padding = -columns % config.lanes
+    numbers = constant(f"{op.name}.number", [*range(columns), *([_MOST] * padding)])
+    consts = numbers, _padding_limit(config, op, dtype)
+    if columns <= config.lanes:
+        return consts, ()
+    largest = Tensor(f"{op.name}.largest", (rows, 1), dtype)
+    return consts, (largest, Tensor(f"{op.name}.candidates", (rows, columns + padding), DType.INT32))
+
+
+def _padding_limit(config: LpuConfig, op: Op, dtype: DType) -> Tensor:
+    """[1, lanes]: the largest value, and the smallest in the lanes of the last tile that are beyond the row."""
+    padding = -op.inputs[0].shape[1] % config.lanes
+    low, high = (-np.inf, np.inf) if dtype is DType.FP32 else (-_MOST - 1, _MOST)
+    limit = np.array([[high] * (config.lanes - padding) + [low] * padding])
+    value = limit.astype(np.float32) if dtype is DType.FP32 else limit.astype(np.int64)
+    return Tensor(f"{op.name}.limit", value.shape, dtype, value)
+
+
+def _softmax_needs(config: LpuConfig, op: Op) -> Needs:
+    """What lanes beyond the row cannot pass, where there are some; the limited values and their exponentials."""
+    limit = (_padding_limit(config, op, DType.FP32),) if op.output.shape[1] % config.lanes else ()
+    limited = Tensor(f"{op.name}.limited", op.output.shape, DType.FP32)
+    return limit, (limited, Tensor(f"{op.name}.exp", op.output.shape, DType.FP32))
+
+
+def _numbers(config: LpuConfig, op: Op) -> Needs:
+    return (constant(f"{op.name}.number", list(range(op.output.shape[1]))),), ()
+
+
+_ROW_TENSORS = {
+    OpKind.ARGMAX: _argmax_needs,
+    OpKind.SOFTMAX: _softmax_needs,
+    OpKind.CAUSAL_LIMIT: _numbers,
+    OpKind.KV_INDEX: _numbers,
+}
+
+
+def constant(name: str, values: Sequence[int]) -> Tensor:
+    """An int32 row that a pass needs besides the graph's own tensors."""
     array = np.asarray([values], dtype=np.int64)
     return Tensor(name, (1, array.shape[1]), DType.INT32, array)

@@ -9,7 +9,8 @@ Tensor layouts, L lanes; a tensor of shape [..., N] is [M, N] with M the product
     int32 in a data group   the same rows r at row addr + r of all 4 slices; slice j holds byte j of each lane
     int8 in a weight group  L x L tiles of [M, N], output tile by output tile, all N-tiles of one before the next;
                             row addr + r holds in slice j the weight row (r mod steps)*ws + j of tile r // steps
-Lanes and rows beyond the shape are 0.
+Lanes and rows beyond the shape are 0, but the value of a one-channel row [M, 1] is in every lane, and a single weight
+row [1, K] in every row of its tiles, so that its products are in every lane, too.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _HEADER = struct.Struct("<8sHQ")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 KINDS = ("input", "output", "const", "temp")
-DTYPES = {"int8": np.int8, "int32": np.int32}
+DTYPES = {"int8": np.int8, "int32": np.int32, "fp32": np.float32}
 
 
 class ImageError(ValueError):
@@ -263,9 +264,9 @@ def _memory_of(config: LpuConfig, info: TensorInfo) -> tuple[Unit, Any]:
         raise ImageError(f"tensor '{info.name}': {error}") from error
     if unit.memory is None:
         raise ImageError(f"tensor '{info.name}': unit {info.unit}: must be a memory group")
-    if info.dtype not in DTYPES or (info.dtype == "int32" and unit.kind is not UnitKind.DATA_MEMORY):
+    if info.dtype not in DTYPES or (info.dtype != "int8" and unit.kind is not UnitKind.DATA_MEMORY):
         raise ImageError(
-            f"tensor '{info.name}': dtype {info.dtype} on {info.unit}: must be int8, or int32 in a data group"
+            f"tensor '{info.name}': dtype {info.dtype} on {info.unit}: must be int8, or int32 or fp32 in a data group"
         )
     if info.kind not in KINDS:
         raise ImageError(f"tensor '{info.name}': kind {info.kind}: must be one of {', '.join(KINDS)}")
@@ -291,10 +292,15 @@ def _to_rows(config: LpuConfig, info: TensorInfo, array: np.ndarray) -> np.ndarr
     padding = ((0, -len(matrix) % lanes if weights else 0), (0, -matrix.shape[1] % lanes))
     padded = np.pad(matrix, padding)
     if weights:
+        if len(matrix) == 1:
+            padded = np.repeat(padded[:1], lanes, axis=0)
         return padded.reshape(_tile_split(config, info)).transpose(0, 3, 1, 2, 4).reshape(-1, lanes).view(np.uint8)
+    if info.shape[-1] == 1:
+        padded = np.broadcast_to(matrix, padded.shape)
     if info.dtype == "int8":
-        return padded.reshape(-1, lanes).view(np.uint8)
-    planes = padded.astype("<i4").reshape(-1, lanes).view(np.uint8).reshape(-1, lanes, 4)
+        return np.ascontiguousarray(padded).reshape(-1, lanes).view(np.uint8)
+    words = padded.astype("<f4").view("<i4") if info.dtype == "fp32" else padded.astype("<i4")
+    planes = words.reshape(-1, lanes).view(np.uint8).reshape(-1, lanes, 4)
     return planes.transpose(0, 2, 1).reshape(-1, lanes)
 
 
@@ -308,4 +314,4 @@ def _from_rows(config: LpuConfig, info: TensorInfo, rows: np.ndarray) -> np.ndar
     if info.dtype == "int8":
         return rows.view(np.int8).reshape(-1, width)
     planes = np.ascontiguousarray(rows.reshape(-1, 4, lanes).transpose(0, 2, 1))
-    return planes.view("<i4").astype(np.int32).reshape(-1, width)
+    return planes.view("<f4" if info.dtype == "fp32" else "<i4").astype(DTYPES[info.dtype]).reshape(-1, width)

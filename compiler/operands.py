@@ -1,14 +1,30 @@
-"""What each unit instruction reads from streams and drives onto them: the reach table of docs/architecture.md.
+"""What each unit instruction reads and drives: the reach table of docs/architecture.md and the result registers.
 
 An operand is named by its instruction field; streams are encoded as in ``hdl/isa``, offsets are cycles from issue.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
-from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, UnitKind
-from hdl.isa import ALU_OPS, Instruction, IntOp, Opcode, Queue, RequantOp, Source, stream, timing
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind, Unit, UnitKind
+from hdl.isa import (
+    FLAG_OPS,
+    PIPES,
+    REGISTERS,
+    Instruction,
+    IntOp,
+    Opcode,
+    Queue,
+    QueueKind,
+    Source,
+    first_of_fold,
+    reads_y,
+    stream,
+    timing,
+)
 
 WEIGHT_BUS = "weights"
 INDEX = "index"
@@ -35,22 +51,20 @@ def index_pair(config: LpuConfig, unit: Unit) -> tuple[int, ...]:
     return tuple(stream(unit.outward, index) for index in config.index_streams(unit))
 
 
-def read_directions(config: LpuConfig, unit: Unit) -> tuple[Direction, ...]:
-    """Directions whose data streams the unit's stream operands may name."""
-    if unit.kind is UnitKind.MATRIX:
-        return (unit.outward,)
-    if unit.kind is UnitKind.VECTOR and config.hemispheres == 1:
-        return (Direction.EAST,)
-    return (Direction.EAST, Direction.WEST)
+@cache
+def readable(config: LpuConfig, queue: Queue, field: str) -> tuple[int, ...]:
+    """Encoded data streams, ascending, that stream field ``field`` of the queue's instructions may name."""
+    return _encoded(config.readable(queue.unit, field, PIPES.get(queue.kind)))
 
 
-def drive_directions(config: LpuConfig, unit: Unit) -> tuple[Direction, ...]:
-    """Directions on which the unit may drive data streams."""
-    if unit.kind is UnitKind.MATRIX:
-        return (unit.outward.opposite,)
-    if unit.kind is UnitKind.VECTOR and config.hemispheres == 1:
-        return (Direction.WEST,)
-    return (Direction.EAST, Direction.WEST)
+@cache
+def drivable(config: LpuConfig, queue: Queue) -> tuple[int, ...]:
+    """Encoded data streams, ascending, on which the queue's instructions may drive a result."""
+    return _encoded(config.drivable(queue.unit))
+
+
+def _encoded(reach: Mapping[Direction, range]) -> tuple[int, ...]:
+    return tuple(sorted(stream(direction, index) for direction, indices in reach.items() for index in indices))
 
 
 def field_width(queue: Queue, instruction: Instruction, field: str) -> int:
@@ -60,22 +74,46 @@ def field_width(queue: Queue, instruction: Instruction, field: str) -> int:
             wide = bool(instruction["wide"]) and queue.unit.kind is UnitKind.DATA_MEMORY
         case Opcode.ABC, _:
             wide = field == "out"
-        case Opcode.CHAIN, _:
-            wide = bool(instruction[f"{field}_wide"])
-        case Opcode.PERMUTE, "y":
-            wide = False
+        case Opcode.ALU, _:
+            wide = queue.kind is not QueueKind.VXM_INT or bool(instruction[f"{field}_wide"])
         case _:
             wide = bool(instruction["wide"])
     return STREAMS_PER_GROUP if wide else 1
 
 
-def alu_reads_y(config: LpuConfig, instruction: Instruction, k: int) -> bool:
-    """Whether ALU k takes a y from a stream; PASS of either kind ignores its y."""
-    passes = IntOp.PASS if ALU_OPS[config.alus[k]] is IntOp else RequantOp.PASS
-    return instruction[f"op{k}"] != passes and instruction[f"src{k}"] == Source.STREAM
+def operand_sources(instruction: Instruction, pipe: PipeKind) -> tuple[tuple[str, int], ...]:
+    """(field, source) of the operands of an instruction of ``pipe``; PICK has no x, but the first of a fold has."""
+    op = instruction["op"]
+    no_x = pipe is PipeKind.INT and op == IntOp.PICK and not instruction["fold"]
+    fields = ("x",) * (not no_x) + ("y",) * reads_y(pipe, op)
+    return tuple((field, instruction[f"{field}_from"]) for field in fields)
 
 
-def read_fields(config: LpuConfig, instruction: Instruction) -> tuple[str, ...]:
+def performed(instruction: Instruction, pipe: PipeKind, first: bool) -> int:
+    """The operation of an element; ``first``: it is the first of its instruction (or repetition)."""
+    op = instruction["op"]
+    return first_of_fold(pipe, op) if instruction["fold"] and first else op
+
+
+def register_reads(instruction: Instruction, pipe: PipeKind, first: bool = False) -> tuple[tuple[str, PipeKind], ...]:
+    """(field, pipe whose result register it is) of the operands that an element takes from result registers."""
+    registers = {**REGISTERS, Source.SWAP: pipe}
+    starts = instruction["fold"] and first
+    named = [(f, Source(source)) for f, source in operand_sources(instruction, pipe) if f == "x" or not starts]
+    return tuple((field, registers[source]) for field, source in named if source in registers)
+
+
+def reads_flag(pipe: PipeKind, op: int) -> bool:
+    """Whether an operation reads the flag of the INT pipe."""
+    return pipe is PipeKind.INT and op in (IntOp.SELECT, IntOp.PICK)
+
+
+def sets_flag(pipe: PipeKind, op: int) -> bool:
+    """Whether an operation sets the flag of the INT pipe."""
+    return pipe is PipeKind.INT and op in FLAG_OPS
+
+
+def read_fields(queue: Queue, instruction: Instruction) -> tuple[str, ...]:
     """Stream fields that the instruction reads, WEIGHT_BUS, INDEX."""
     match instruction.op:
         case Opcode.GATHER:
@@ -86,11 +124,12 @@ def read_fields(config: LpuConfig, instruction: Instruction) -> tuple[str, ...]:
             return ("stream", INDEX)
         case Opcode.LW | Opcode.TRANSPOSE:
             return (WEIGHT_BUS,)
-        case Opcode.CHAIN:
-            return ("x", *(f"y{k}" for k in range(len(config.alus)) if alu_reads_y(config, instruction, k)))
+        case Opcode.ALU:
+            named = operand_sources(instruction, PIPES[queue.kind])
+            return tuple(field for field, source in named if source == Source.STREAM)
         case Opcode.PERMUTE | Opcode.SELECT:
             return ("x", "y")
-        case Opcode.SHIFT | Opcode.ROTATE | Opcode.DISTRIBUTE | Opcode.MAXLANE:
+        case Opcode.SHIFT | Opcode.ROTATE | Opcode.DISTRIBUTE:
             return ("x",)
         case _:
             return ()
@@ -108,6 +147,8 @@ def drive_field(queue: Queue, instruction: Instruction) -> str | None:
             return "out" if instruction["emit"] else None
         case Opcode.WRITE | Opcode.SCATTER | Opcode.LW | Opcode.IW:
             return None
+        case Opcode.ALU:
+            return "out" if instruction["drive"] else None
         case _:
             return "out"
 
@@ -116,7 +157,7 @@ def drives_last_only(instruction: Instruction) -> bool:
     """Whether only the last element of the instruction (of each repetition) drives its result."""
     if instruction.op is Opcode.ABC:
         return not instruction["walk"]
-    return instruction.op is Opcode.CHAIN and bool(instruction["last_only"])
+    return instruction.op is Opcode.ALU and bool(instruction["last_only"])
 
 
 def _streams(config: LpuConfig, queue: Queue, instruction: Instruction, field: str) -> tuple[int, ...]:
@@ -133,7 +174,7 @@ def reads(config: LpuConfig, queue: Queue, instruction: Instruction) -> tuple[Op
     skew = timing(config, queue.kind, instruction.op).skew
     return tuple(
         Operand(field, _streams(config, queue, instruction, field), skew[field])
-        for field in read_fields(config, instruction)
+        for field in read_fields(queue, instruction)
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from compiler.fuse import Pass, Source
 from compiler.image import TensorInfo, tensor_rows
-from compiler.ir import CompileError, DType, Graph, Tensor
+from compiler.ir import CompileError, Graph, OpKind, Tensor
 from hdl.config import Direction, LpuConfig, MemoryGroup, Unit, UnitKind
 
 
@@ -24,7 +24,8 @@ from hdl.config import Direction, LpuConfig, MemoryGroup, Unit, UnitKind
 class Allocation:
     """``rows`` consecutive addresses from ``addr`` of ``unit``; ``tiles`` SRAM rows per row of the tensor.
 
-    ``wide`` (int32): each address is a row of all 4 slices.
+    ``wide`` (int32, fp32): each address is a row of all 4 slices. ``spare`` rows behind it take what KV_SCATTER writes
+    in the slices that do not hold the position.
     """
 
     unit: Unit
@@ -32,6 +33,7 @@ class Allocation:
     rows: int
     tiles: int
     wide: bool
+    spare: int = 0
 
     @property
     def wide_access(self) -> bool:
@@ -55,7 +57,12 @@ class _Request:
 
     @property
     def wide(self) -> bool:
-        return self.tensor.dtype is DType.INT32
+        return self.tensor.dtype.is_wide
+
+    def spare(self, config: LpuConfig) -> int:
+        """Rows behind the tensor, one for each that a position takes in a slice."""
+        in_weights = self.tensor.mutable and self.unit_kind is UnitKind.WEIGHT_MEMORY
+        return spare_rows(config, self.tensor) if in_weights else 0
 
 
 @dataclass(frozen=True)
@@ -99,28 +106,47 @@ def place(config: LpuConfig, graph: Graph, passes: Sequence[Pass]) -> Placement:
 
 
 def _requests(graph: Graph, passes: Sequence[Pass]) -> list[_Request]:
-    """Inputs and constants live throughout, outputs to the end, temporaries from first write to last read."""
+    """Inputs, constants and states live throughout, outputs to the end, temporaries from first write to last read."""
     end = len(passes)
     requests = [_Request(tensor, "input", UnitKind.DATA_MEMORY, -1, end) for tensor in graph.inputs]
-    requests += [_Request(tensor, "const", kind, -1, end) for tensor, kind in _constants(passes).items()]
+    for tensor, unit_kind in _initialised(passes).items():
+        kind = "output" if tensor in graph.outputs else "const"
+        requests.append(_Request(tensor, kind, unit_kind, -1, end))
     for number, p in enumerate(passes):
-        if p.output in graph.outputs:
-            requests.append(_Request(p.output, "output", UnitKind.DATA_MEMORY, number, end))
-        else:
-            last = max((later for later in range(number, end) if p.output in passes[later].reads), default=number)
-            requests.append(_Request(p.output, "temp", UnitKind.DATA_MEMORY, number, last))
+        requests += [_result(graph, passes, number, t) for t in p.writes if not t.mutable]
     return requests
 
 
-def _constants(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
+def _result(graph: Graph, passes: Sequence[Pass], number: int, tensor: Tensor) -> _Request:
+    end = len(passes)
+    if tensor in graph.outputs:
+        return _Request(tensor, "output", UnitKind.DATA_MEMORY, number, end)
+    last = max((later for later in range(number, end) if tensor in passes[later].reads), default=number)
+    return _Request(tensor, "temp", UnitKind.DATA_MEMORY, number, last)
+
+
+def _initialised(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
+    """Constants and states, and the kind of memory that each is in."""
     kinds: dict[Tensor, UnitKind] = {}
     for p in passes:
-        uses = [(tensor, UnitKind.DATA_MEMORY) for tensor in p.reads if tensor.is_const]
-        uses += [(p.weights, UnitKind.WEIGHT_MEMORY)] if p.weights is not None else []
-        for tensor, kind in uses:
-            if kinds.setdefault(tensor, kind) is not kind:
-                raise CompileError(f"{p.name}: {tensor}: is both weights and data; make two constants of it")
+        in_weights = (
+            {p.weights} if p.op is None or p.op.kind not in _CACHE_OPS else {p.op.inputs[_CACHE_OPS[p.op.kind]]}
+        )
+        for tensor in (*p.reads, *in_weights):
+            if tensor is not None and tensor.value is not None:
+                kind = UnitKind.WEIGHT_MEMORY if tensor in in_weights else UnitKind.DATA_MEMORY
+                if kinds.setdefault(tensor, kind) is not kind:
+                    raise CompileError(f"{p.name}: {tensor}: is both weights and data; make two tensors of it")
     return kinds
+
+
+_CACHE_OPS = {OpKind.KV_INDEX: 1, OpKind.KV_SCATTER: 0}
+"""Operators on a cache in a weight group, and which of their inputs it is."""
+
+
+def spare_rows(config: LpuConfig, cache: Tensor) -> int:
+    """Rows of a weight group that one row of a cache takes in a slice, times the steps of a tile."""
+    return -(-cache.shape[1] // config.lanes) * config.tile_load_cycles
 
 
 # --------------------------------------------------------------------- first fit
@@ -140,11 +166,12 @@ class _Placer:
 
     def place(self, request: _Request) -> None:
         rows, tiles = self.rows(request), -(-request.tensor.shape[1] // self.config.lanes)
+        spare = request.spare(self.config)
         for unit in sorted(self._units(request.unit_kind), key=lambda unit: self._collisions(request, unit)):
             for reuse in (False, True):
-                addr = self._first_fit(unit, request, rows, reuse)
+                addr = self._first_fit(unit, request, rows + spare, reuse)
                 if addr is not None:
-                    at = Allocation(unit, addr, rows, tiles, request.wide)
+                    at = Allocation(unit, addr, rows, tiles, request.wide, spare)
                     self.allocations[request.tensor] = at
                     self._lifetimes.append((request, at))
                     return
@@ -217,7 +244,7 @@ def _read_together(passes: Sequence[Pass]) -> dict[Tensor, Counter[Tensor]]:
 def _spans(at: Allocation, row_bits: int) -> Iterator[tuple[slice, int, int]]:
     """(slices, first row, rows) of an allocation, one piece per slice it touches."""
     if at.wide or at.unit.kind is UnitKind.WEIGHT_MEMORY:
-        yield slice(None), at.addr, at.rows
+        yield slice(None), at.addr, at.rows + at.spare
         return
     addr, end = at.addr, at.addr + at.rows
     while addr < end:

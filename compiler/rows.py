@@ -7,8 +7,12 @@ from numpy.typing import NDArray
 
 from compiler.bundle import Slot
 from hdl.config import LpuConfig, Unit
+from hdl.isa import Opcode
 
 Ints = NDArray[np.int64]
+
+READS = frozenset({Opcode.READ, Opcode.GATHER})
+WRITES = frozenset({Opcode.WRITE, Opcode.SCATTER})
 
 
 class UnitTables(dict[Unit, Ints]):
@@ -28,12 +32,17 @@ class SramRows:
         self._row_bits = {unit: config.row_bits(unit.memory) for unit in config.units if unit.memory is not None}
 
     def of(self, slot: Slot) -> tuple[tuple[Ints, Ints], Ints]:
-        """Indices (slice, row) into a unit's table, shaped [slices accessed, count], and cycles [1, count]."""
+        """Indices (slice, row) into a unit's table, shaped [slices accessed, n], and cycles [1, n].
+
+        An indexed access may touch any row of its reach, first and last in the cycles of its elements.
+        """
         unit, instruction = slot.queue.unit, slot.instruction
         assert unit.memory is not None
         row_bits = self._row_bits[unit]
-        element = np.arange(instruction["count"], dtype=np.int64)
-        addr = (instruction["addr"] + element * instruction["stride"]) % self._addresses
+        element = np.arange(slot.reach or instruction["count"], dtype=np.int64)
+        stride = 1 if slot.reach else instruction["stride"]
+        addr = (instruction["addr"] + element * stride) % self._addresses
         rows = (addr & ((1 << row_bits) - 1))[None, :]
         slices = np.arange(unit.memory.slices)[:, None] if instruction["wide"] else (addr >> row_bits)[None, :]
-        return (slices, rows), (slot.cycle + element * (instruction["gap"] + 1))[None, :]
+        step = 0 if slot.reach else instruction["gap"] + 1
+        return (slices, rows), (slot.cycle + element * step)[None, :]

@@ -16,9 +16,9 @@ import numpy as np
 
 from compiler.bundle import Bundle, Flow, Slot, hops
 from compiler.ir import CompileError
-from compiler.rows import SramRows, UnitTables
+from compiler.rows import READS, WRITES, SramRows, UnitTables
 from hdl.config import LpuConfig
-from hdl.isa import WRITE_TO_READ, Instruction, Opcode
+from hdl.isa import WRITE_TO_READ, Instruction
 
 PATIENCE = 16
 """Cycles tried for a bundle before asking whether it can be issued at all."""
@@ -144,16 +144,18 @@ class _Accesses:
         return start
 
     def _ordered_after(self, slot: Slot) -> list[UnitTables]:
-        if slot.instruction.op is Opcode.READ:
+        if slot.instruction.op in READS:
             return [self.last_write]
-        return [self.last_write, self.last_read] if slot.instruction.op is Opcode.WRITE else []
+        return [self.last_write, self.last_read] if slot.instruction.op in WRITES else []
 
     def record(self, bundle: Bundle, start: int) -> None:
         for slot in bundle.slots:
-            if slot.instruction.op not in (Opcode.READ, Opcode.WRITE):
+            if slot.instruction.op not in READS | WRITES:
                 continue
             cells, cycles = self.rows.of(slot)
-            reading = slot.instruction.op is Opcode.READ
+            if slot.reach:
+                cycles = cycles + slot.instruction.duration - 1
+            reading = slot.instruction.op in READS
             table = (self.last_read if reading else self.last_write)[slot.queue.unit]
             table[cells] = np.maximum(table[cells], cycles + start)
 
@@ -174,7 +176,7 @@ class _Scheduler:
         earliest = (self._data.earliest(bundle), self._latest.get(bundle.group, 0), self._overwriting(bundle))
         start = self._search(bundle, max(earliest))
         self._latest[bundle.group] = start
-        accesses = [slot.end - 1 for slot in bundle.slots if slot.instruction.op in (Opcode.READ, Opcode.WRITE)]
+        accesses = [slot.end - 1 for slot in bundle.slots if slot.instruction.op in READS | WRITES]
         last = start + max(accesses, default=0)
         self._last_access[bundle.group] = max(last, self._last_access.get(bundle.group, 0))
         self._data.record(bundle, start)
@@ -183,7 +185,7 @@ class _Scheduler:
     def _overwriting(self, bundle: Bundle) -> int:
         """First cycle at which its writes come after all accesses of the operators it writes over."""
         last = max((self._last_access[group] for group in bundle.overwrites), default=-1)
-        writes = [slot.cycle for slot in bundle.slots if slot.instruction.op is Opcode.WRITE]
+        writes = [slot.cycle for slot in bundle.slots if slot.instruction.op in WRITES]
         return last + 1 - min(writes, default=0)
 
     def _search(self, bundle: Bundle, first: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.ir import CompileError, Graph
+from compiler.ir import CompileError, Graph, Tensor
 from golden.numerics import choose_requant
 from hdl.config import LpuConfig
 
@@ -22,9 +22,10 @@ def matmul_input(M: int, K: int, seed: int) -> np.ndarray:
 
 
 def matmul_graph(config: LpuConfig, M: int, K: int, N: int, seed: int = 0) -> Graph:
-    """Output ``y`` = requantise(``x`` [M, K] @ w [N, K].T), int8, for the input ``x`` of :func:`matmul_input`.
+    """Output ``y`` = rescale(``x`` [M, K] @ w [N, K].T), int8, for the input ``x`` of :func:`matmul_input`.
 
-    Each channel has a multiplier and shift of its own, which map its largest sum to +-127.
+    Each channel has a factor of its own, which maps its largest sum to +-127; on a core without floating point, a
+    multiplier and a shift, and ``y`` = requantise(...).
     Raises CompileError when an operand is larger than the whole SRAM.
     """
     largest = max(M * K, K * N, M * N)
@@ -34,9 +35,16 @@ def matmul_graph(config: LpuConfig, M: int, K: int, N: int, seed: int = 0) -> Gr
         )
     weights = random_int8((N, K), seed + 1)
     sums = matmul_input(M, K, seed).astype(np.float64) @ weights.T
-    scales = [choose_requant(config, 127 / max(1.0, peak)) for peak in np.abs(sums).max(axis=0).tolist()]
+    scales = 127 / np.maximum(1.0, np.abs(sums).max(axis=0))
     graph = Graph(f"matmul_{M}x{K}x{N}")
     product = graph.matmul(graph.input(INPUT, (M, K)), graph.constant("w", weights))
-    multipliers, shifts = zip(*scales, strict=True)
-    graph.output(graph.requantise(product, multipliers, shifts, name=OUTPUT))
+    graph.output(scaled_to_int8(config, graph, product, scales, OUTPUT))
     return graph
+
+
+def scaled_to_int8(config: LpuConfig, graph: Graph, x: Tensor, scales: np.ndarray, name: str) -> Tensor:
+    """x int32 * scales [N] as int8, by the arithmetic that the core has. Raises NumericsError."""
+    if config.has_floats:
+        return graph.rescale(x, graph.constant(f"{name}.factor", scales.astype(np.float32), "fp32"), name=name)
+    multipliers, shifts = zip(*(choose_requant(config, scale) for scale in scales.tolist()), strict=True)
+    return graph.requantise(x, multipliers, shifts, name=name)

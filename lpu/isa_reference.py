@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from compiler.operands import operand_sources
 from hdl.config import PRESETS, LpuConfig
 from hdl.isa import (
-    ALU_OPS,
     CONTROL_OPCODES,
     DOCS,
     OPCODE_BITS,
+    PIPE_LATENCY,
+    PIPE_OPS,
+    PIPE_QUEUES,
     UNIT_OPCODES,
     Field,
+    Instruction,
     Opcode,
     QueueKind,
+    Source,
     fields_of,
+    queues,
+    sources,
     timing,
     word_bits,
 )
@@ -30,11 +37,6 @@ class ReferenceTable:
     title: str
     head: Row
     rows: tuple[Row, ...]
-
-
-def operations(kind: QueueKind) -> tuple[Opcode, ...]:
-    """What a queue of this kind can hold: its unit's instructions, then the control instructions."""
-    return (*UNIT_OPCODES[kind], *sorted(CONTROL_OPCODES))
 
 
 def _layout(fields: tuple[Field, ...]) -> Iterator[tuple[Field, int]]:
@@ -87,26 +89,58 @@ def control_table(config: LpuConfig, kind: QueueKind) -> ReferenceTable:
     return ReferenceTable(f"{kind.value}: control", ("instruction", "opcode", "fields", "meaning"), tuple(rows))
 
 
-def alu_table() -> ReferenceTable:
-    """Operation codes of the vector unit's ALUs."""
-    rows = tuple((kind.value, op.name, str(op.value)) for kind, ops in ALU_OPS.items() for op in ops)
-    return ReferenceTable("vxm: ALU operations", ("ALU", "operation", "code"), rows)
+def pipe_table(config: LpuConfig) -> ReferenceTable:
+    """Latency and operand sources of the vector unit's pipes; a core has those of its config."""
+    rows = []
+    for pipe in config.pipes:
+        named = [", ".join(source.name for source in sources(config, pipe, field)) or "-" for field in ("x", "y")]
+        rows.append((pipe.name, PIPE_QUEUES[pipe].value, str(PIPE_LATENCY[pipe]), *named))
+    return ReferenceTable("vxm: pipes", ("pipe", "queue", "latency", "x_from", "y_from"), tuple(rows))
+
+
+def source_table() -> ReferenceTable:
+    """Codes of the operand sources."""
+    rows = tuple((source.name, str(source.value)) for source in Source)
+    return ReferenceTable("vxm: operand sources", ("source", "code"), rows)
+
+
+def operation_table() -> ReferenceTable:
+    """Operation codes and operands of all pipes; those of INT from FMAX on need a floating-point pipe."""
+    rows = []
+    for pipe, ops in PIPE_OPS.items():
+        for op in ops:
+            fields = [field for field, _ in operand_sources(Instruction.of(Opcode.ALU, op=op), pipe)]
+            rows.append((pipe.name, op.name, str(op.value), ", ".join(fields)))
+    return ReferenceTable("vxm: ALU operations", ("pipe", "operation", "code", "operands"), tuple(rows))
 
 
 def width_table() -> ReferenceTable:
     """Bits of an instruction word, by preset and queue kind."""
-    rows = tuple((name, *(str(word_bits(config, kind)) for kind in QueueKind)) for name, config in PRESETS.items())
+    rows = tuple((name, *_word_widths(config)) for name, config in PRESETS.items())
     return ReferenceTable("Bits of an instruction word", ("preset", *(kind.value for kind in QueueKind)), rows)
 
 
+def _kinds(config: LpuConfig) -> list[QueueKind]:
+    """The kinds of queue that the core has."""
+    found = {q.kind for q in queues(config)}
+    return [kind for kind in QueueKind if kind in found]
+
+
+def _word_widths(config: LpuConfig) -> Iterator[str]:
+    kinds = _kinds(config)
+    return (str(word_bits(config, kind)) if kind in kinds else "-" for kind in QueueKind)
+
+
 def reference(config: LpuConfig) -> Iterator[ReferenceTable]:
-    """All tables; widths, ranges and latencies are those of ``config``."""
+    """All tables; queues, widths, ranges and latencies are those of ``config``."""
     yield width_table()
-    for kind in QueueKind:
+    for kind in _kinds(config):
         yield instruction_table(config, kind)
         yield field_table(config, kind, UNIT_OPCODES[kind][0], f"{kind.value}: fields")
         yield control_table(config, kind)
-    yield alu_table()
+    yield pipe_table(config)
+    yield source_table()
+    yield operation_table()
 
 
 # ----------------------------------------------------------------------- markdown

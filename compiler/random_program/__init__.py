@@ -1,4 +1,4 @@
-"""Random legal programs: dense, together using every instruction, ALU operation, source and sequencing form.
+"""Random legal programs: dense, together using every instruction, operation, operand source and sequencing form.
 
 Bundles are built backwards from their consumers, then placed one after another at the earliest cycle where queues,
 streams, SRAM rows and matrix state allow; queues are synchronised in idle time; the result is verified.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from compiler.operands import drive_directions, weight_bus
+from compiler.operands import index_pair, readable, weight_bus
 from compiler.random_program.pattern import Bundle, Flow, Pattern, StuckError, divisors, hops
-from compiler.random_program.values import DEPTH, MEMORY_KINDS, ValueBuilder
+from compiler.random_program.values import DEPTH, MEMORY_KINDS
+from compiler.random_program.vector import VectorBuilder
 from hdl.config import STREAMS_PER_GROUP, Direction, Unit, UnitKind
-from hdl.isa import (
-    Instruction,
-    Opcode,
-    stream,
-)
+from hdl.isa import Instruction, Opcode, Queue, queue, queues
 
 
-class BundleBuilder(ValueBuilder):
+class BundleBuilder(VectorBuilder):
     """Builds one random bundle."""
 
     # -------------------------------------------------------------------- roots
@@ -47,14 +44,26 @@ class BundleBuilder(ValueBuilder):
         wide = self.rng.random() < 0.6
         width = STREAMS_PER_GROUP if wide and unit.kind is UnitKind.DATA_MEMORY else 1
         self._take(unit.name + ".w")
-        fields = {"wide": wide, "stream": self.feed(unit, pattern, width, DEPTH)}
+        writer = queue(self.config, unit.name + ".w")
+        if self.rng.random() < 0.2:
+            self._memory_item(unit, ".w", self._scatter(writer, pattern, width, wide), pattern)
+            return
+        code = self.feed(writer, "stream", pattern, width, DEPTH)
         value = self.bundle.flows[-1]
-        opcode = self.rng.choices((Opcode.WRITE, Opcode.SCATTER), (4, 1))[0]
-        if opcode is Opcode.SCATTER:
-            fields |= self._index(unit, pattern, wide, 1)
-        self._memory_item(unit, ".w", Instruction.of(opcode, **fields), pattern)
+        self._memory_item(unit, ".w", Instruction.of(Opcode.WRITE, wide=wide, stream=code), pattern)
         if self.rng.random() < 0.3:
-            self._also_store(value, unit, fields["stream"], width)
+            self._also_store(value, unit, code, width)
+
+    def _scatter(self, writer: Queue, pattern: Pattern, width: int, wide: bool) -> Instruction:
+        """SCATTER of a value of its own, or of the SG4 that holds the indices."""
+        groups = len(readable(self.config, writer, "stream")) // STREAMS_PER_GROUP
+        if groups > 1 and self.rng.random() < 0.7:
+            code = self.feed(writer, "stream", pattern, width, DEPTH)
+            return Instruction.of(Opcode.SCATTER, wide=wide, stream=code, **self._index(writer.unit, pattern, wide, 1))
+        stored = range(width) if width > 1 else (self.rng.randrange(STREAMS_PER_GROUP),)
+        index = self._index(writer.unit, pattern, wide, DEPTH, stored)
+        code = index_pair(self.config, writer.unit)[0] + 2 * stored[0]
+        return Instruction.of(Opcode.SCATTER, wide=wide, stream=code, **index)
 
     def _also_store(self, value: Flow, reader: Unit, code: int, width: int) -> None:
         """A second WRITE of the same value, at the reader's position or downstream of it."""
@@ -64,9 +73,9 @@ class BundleBuilder(ValueBuilder):
             for unit in self.config.units_of(UnitKind.DATA_MEMORY)
             if unit is not reader
             and hops(reader, unit, direction) >= 0
-            and self._fits(unit, direction, code >> 1, width)
+            and code in readable(self.config, queue(self.config, unit.name + ".w"), "stream")
+            and self._free(unit.name + ".w")
         ]
-        others = [unit for unit in others if self._free(unit.name + ".w")]
         if not others or len(value.streams) != width or code not in value.streams:
             return
         unit = self.rng.choice(others)
@@ -84,12 +93,9 @@ class BundleBuilder(ValueBuilder):
     def _unread_root(self) -> None:
         """A result that flows to the edge; nobody reads it."""
         unit = self._unit(UnitKind.SWITCH, UnitKind.VECTOR, *MEMORY_KINDS)
-        direction = self.rng.choice(drive_directions(self.config, unit))
-        width = self.rng.choice((1, STREAMS_PER_GROUP))
-        if unit.kind is UnitKind.WEIGHT_MEMORY:
-            width = 1
-        starts = [i for i in self.config.data_streams(unit, direction) if i % width == 0]
-        code, pattern = stream(direction, self.rng.choice(starts)), self._pattern()
+        width = 1 if unit.kind is UnitKind.WEIGHT_MEMORY else self.rng.choice((1, STREAMS_PER_GROUP))
+        port = next(q for q in queues(self.config) if q.unit is unit)
+        code, pattern = self.rng.choice(self._starts(port, width)), self._pattern()
         self._flow(unit, code, width, pattern, range(0))
         self._produce(unit, code, width, pattern, False, DEPTH)
 

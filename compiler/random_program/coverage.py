@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from hdl.config import AluKind, LpuConfig
-from hdl.isa import ALU_OPS, Instruction, Opcode, Source
+from compiler.operands import operand_sources
+from hdl.config import LpuConfig, PipeKind
+from hdl.isa import (
+    PIPE_OPS,
+    PIPE_QUEUES,
+    PIPES,
+    Instruction,
+    Opcode,
+    Source,
+    operations,
+    queue,
+    reads_y,
+    sources,
+    unit_fields,
+)
 
 _FLAGS: Mapping[Opcode, tuple[str, ...]] = {
     Opcode.READ: ("wide",),
@@ -14,22 +27,38 @@ _FLAGS: Mapping[Opcode, tuple[str, ...]] = {
     Opcode.SCATTER: ("wide", "spread"),
     Opcode.LW: ("install",),
     Opcode.ABC: ("walk", "start", "emit"),
-    Opcode.CHAIN: ("x_wide", "out_wide", "last_only"),
-    **{op: ("wide",) for op in (Opcode.SHIFT, Opcode.ROTATE, Opcode.PERMUTE, Opcode.DISTRIBUTE, Opcode.SELECT)},
+    **{op: ("wide",) for op in (Opcode.SHIFT, Opcode.ROTATE, Opcode.DISTRIBUTE, Opcode.SELECT)},
 }
+_PIPE_FLAGS = ("x_wide", "y_wide", "out_wide", "fold", "drive", "last_only")
 
 
 def coverage(config: LpuConfig, programs: Mapping[str, Sequence[Instruction]]) -> frozenset[str]:
-    """Features used: ``OPCODE``, ``OPCODE.flag=value``, ``kind.OP`` of each ALU kind, ``kind.OP.SOURCE``."""
+    """Features used: ``OPCODE``, ``OPCODE.flag=value``; of each pipe ``pipe.OP``, ``pipe.x=SOURCE``,
+    ``pipe.OP.y=SOURCE`` and ``pipe.flag=value``.
+    """
     found: set[str] = set()
-    for instruction in {step for program in programs.values() for step in program}:
-        found.add(instruction.op.name)
-        found.update(f"{instruction.op.name}.{flag}={instruction[flag]}" for flag in _FLAGS.get(instruction.op, ()))
-        if instruction.op is Opcode.CHAIN:
-            for k, kind in enumerate(config.alus):
-                op = ALU_OPS[kind](instruction[f"op{k}"]).name
-                found |= {f"{kind.value}.{op}", f"{kind.value}.{op}.{Source(instruction[f'src{k}']).name}"}
+    for name, program in programs.items():
+        pipe = PIPES.get(queue(config, name).kind)
+        for instruction in set(program):
+            op = instruction.op
+            found.add(op.name)
+            found.update(f"{op.name}.{flag}={instruction[flag]}" for flag in _FLAGS.get(op, ()))
+            if pipe and op is Opcode.ALU:
+                found.update(_of_pipe(config, pipe, instruction))
     return frozenset(found)
+
+
+def _of_pipe(config: LpuConfig, pipe: PipeKind, instruction: Instruction) -> Iterator[str]:
+    op = PIPE_OPS[pipe](instruction["op"]).name
+    yield f"{pipe}.{op}"
+    for field, source in operand_sources(instruction, pipe):
+        yield f"{pipe}.x={Source(source).name}" if field == "x" else f"{pipe}.{op}.y={Source(source).name}"
+    yield from (f"{pipe}.{flag}={instruction[flag]}" for flag in _pipe_flags(config, pipe))
+
+
+def _pipe_flags(config: LpuConfig, pipe: PipeKind) -> list[str]:
+    names = {field.name for field in unit_fields(config, PIPE_QUEUES[pipe])}
+    return [flag for flag in _PIPE_FLAGS if flag in names]
 
 
 def all_features(config: LpuConfig) -> frozenset[str]:
@@ -37,8 +66,11 @@ def all_features(config: LpuConfig) -> frozenset[str]:
     impossible = {Opcode.TRANSPOSE} if config.weight_streams != config.superlane_lanes else set()
     found = {op.name for op in Opcode if op not in impossible}
     found |= {f"{op.name}.{flag}={value}" for op, flags in _FLAGS.items() for flag in flags for value in (0, 1)}
-    for kind in set(config.alus):
-        sources = [source for source in Source if source is not Source.SELF or kind is AluKind.INT]
-        found |= {f"{kind.value}.{op.name}" for op in ALU_OPS[kind]}
-        found |= {f"{kind.value}.{op.name}.{source.name}" for op in ALU_OPS[kind] for source in sources}
+    for pipe in config.pipes:
+        ops = operations(config, pipe)
+        found |= {f"{pipe}.{op.name}" for op in ops}
+        found |= {f"{pipe}.x={source.name}" for source in sources(config, pipe, "x")}
+        with_y = [op.name for op in ops if reads_y(pipe, op)]
+        found |= {f"{pipe}.{op}.y={source.name}" for op in with_y for source in sources(config, pipe, "y")}
+        found |= {f"{pipe}.{flag}={value}" for flag in _pipe_flags(config, pipe) for value in (0, 1)}
     return frozenset(found)

@@ -1,8 +1,8 @@
 """Memory of random programs: what SRAM holds at the start, and which rows an instruction may touch.
 
 Of every slice the lowest and the highest rows are initialised. In data groups the lowest ``INDEX_ROWS`` are never
-written: as SG4s they hold two 16-bit indices per lane, each below INDEX_SPAN modulo every depth. Some rows start
-uninitialised; they are read only after a WRITE.
+written: as SG4s they hold a 16-bit index per lane in the lower half, below INDEX_SPAN modulo every depth. Some rows
+start uninitialised; they are read only after a WRITE.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _LOW_ROWS = 48
 _TOP_ROWS = 8
 _FRESH_ROWS = 4
 _EDGE_BYTES = np.array([0x00, 0x7F, 0x80, 0xFF], np.uint8)
+_MODERATE_BYTES = np.array([0x3D, 0x3E, 0x3F, 0x40, 0x41, 0xBE, 0xBF, 0xC0, 0xC1], np.uint8)
+"""Highest bytes of fp32 numbers near 1."""
 
 Key = tuple[str, int, int]
 """(unit, slice, row)"""
@@ -62,13 +64,15 @@ def _regions(config: LpuConfig, unit: Unit) -> _Regions:
 class MemoryPlan:
     """Initial memory of a core, and what placed instructions have changed.
 
-    ``written``: cycle of the earliest WRITE of a fresh row; ``started``: of the earliest start of (plane, row).
+    ``written``: cycle of the earliest WRITE of a fresh row; ``started``: of the earliest start of (plane, row);
+    ``produced``: first cycle in which a result register, or the flag, holds something.
     """
 
     config: LpuConfig
     seed: int
     written: dict[Key, int] = field(default_factory=dict)
     started: dict[tuple[str, int], int] = field(default_factory=dict)
+    produced: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.regions = {unit.name: _regions(self.config, unit) for unit in self.config.units if unit.memory}
@@ -114,37 +118,41 @@ class MemoryPlan:
     # ------------------------------------------------------------------ content
 
     def blocks(self) -> list[MemoryBlock]:
-        """Seeded initial content: random bytes, edge values, mixtures of both, and index rows."""
+        """Seeded initial content: random bytes, edge values, mixtures of both, moderate fp32, and index rows."""
         rng, blocks = np.random.default_rng(self.seed), []
         for unit in self.config.units:
             if unit.memory is None:
                 continue
             for slice_ in range(unit.memory.slices):
+                choices = _MODERATE_BYTES if unit.kind is UnitKind.DATA_MEMORY and slice_ == 3 else None
                 for first, last in _runs(self.regions[unit.name].initial):
-                    rows = self._content(rng, last - first + 1)
+                    rows = self._content(rng, last - first + 1, choices)
                     blocks.append(MemoryBlock(unit.name, slice_ << self.config.row_bits(unit.memory) | first, rows))
             if unit.kind is UnitKind.DATA_MEMORY:
                 self._set_indices(rng, unit, blocks)
         return blocks
 
-    def _content(self, rng: np.random.Generator, n: int) -> np.ndarray:
+    def _content(self, rng: np.random.Generator, n: int, high_bytes: np.ndarray | None) -> np.ndarray:
+        """Rows uint8 [n, L]; of most of them every byte is one of ``high_bytes``, if there are any."""
         shape = (n, self.config.lanes)
         edges = rng.random(shape) < rng.choice([0.0, 0.2, 1.0], (n, 1))
-        return np.where(edges, rng.choice(_EDGE_BYTES, shape), rng.integers(0, 256, shape, np.uint8))
+        rows = np.where(edges, rng.choice(_EDGE_BYTES, shape), rng.integers(0, 256, shape, np.uint8))
+        if high_bytes is None:
+            return rows
+        return np.where(rng.random((n, 1)) < 0.7, rng.choice(high_bytes, shape), rows)
 
     def _set_indices(self, rng: np.random.Generator, unit: Unit, blocks: list[MemoryBlock]) -> None:
-        """Index pairs (low byte, high byte) into slices (0, 1) and (2, 3) of the index rows."""
+        """Index pairs (low byte, high byte) into slices 0 and 1 of the index rows."""
         groups = self.config.weight_groups + self.config.data_groups
         row_bits = max(self.config.row_bits(group) for group in groups)
         first = {block.addr: block for block in blocks if block.unit == unit.name}
         assert unit.memory is not None
-        for pair in (0, 2):
-            shape = (INDEX_ROWS, self.config.lanes)
-            high = rng.integers(0, 1 << max(0, INDEX_BITS - row_bits), shape)
-            index = rng.integers(0, INDEX_SPAN, shape) + (high << row_bits) & ((1 << INDEX_BITS) - 1)
-            for byte in range(2):
-                block = first[(pair + byte) << self.config.row_bits(unit.memory)]
-                block.rows[:INDEX_ROWS] = index >> (8 * byte) & 0xFF
+        shape = (INDEX_ROWS, self.config.lanes)
+        high = rng.integers(0, 1 << max(0, INDEX_BITS - row_bits), shape)
+        index = rng.integers(0, INDEX_SPAN, shape) + (high << row_bits) & ((1 << INDEX_BITS) - 1)
+        for byte in range(2):
+            block = first[byte << self.config.row_bits(unit.memory)]
+            block.rows[:INDEX_ROWS] = index >> (8 * byte) & 0xFF
 
 
 def _runs(rows: frozenset[int]) -> list[tuple[int, int]]:

@@ -27,8 +27,8 @@ class Pattern:
         return Pattern(self.first + cycles, self.n, self.period)
 
     def split(self, m: int) -> Pattern:
-        """m cycles for each of these, the last of them at the same time; m divides the period."""
-        step = self.period // m
+        """m cycles for each of these, the last of them at the same time; m divides the period if there are several."""
+        step = max(1, self.period // m)
         return Pattern(self.first - (m - 1) * step, self.n * m, step)
 
 

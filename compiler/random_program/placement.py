@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from compiler.random_program.memory import MemoryPlan
 from compiler.random_program.pattern import Bundle, Flow, Item
+from compiler.random_program.registers import first_reads, first_values
 from hdl.config import LpuConfig
 from hdl.isa import (
     IW_TO_ABC,
@@ -75,11 +76,14 @@ class Placer:
         leaving = self._masks(bundle, lead)
         if leaving is None or self._collides(bundle):
             return False
+        lacking = self._lacking(bundle)
         begin = max(0, self.end - _SEARCH_CYCLES)
         for at in range(begin, length - span + 1):
             if any(self.held.get(name, 0) & mask << at for name, mask in held):
                 continue
             if any(self.leaving.get(key, 0) & mask << at for key, mask in leaving.items()):
+                continue
+            if any(self.plan.produced.get(name, length) > at + lead + cycle for name, cycle in lacking):
                 continue
             if all(self._allows(item, at + lead) for item in bundle.items):
                 self._commit(bundle, at + lead, leaving, at)
@@ -97,6 +101,11 @@ class Placer:
                         return None
                     masks[code, position] = masks.get((code, position), 0) | bit
         return masks
+
+    def _lacking(self, bundle: Bundle) -> list[tuple[str, int]]:
+        """Registers of the vector unit that the bundle reads before it writes them, and the cycles of the reads."""
+        own = first_values(bundle.items)
+        return [(name, cycle) for name, cycle in first_reads(bundle.items).items() if own.get(name, cycle + 1) > cycle]
 
     def _collides(self, bundle: Bundle) -> bool:
         """Whether the bundle reads and writes one row of a unit in one cycle, wherever it is placed."""
@@ -152,6 +161,8 @@ class Placer:
     def _commit(self, bundle: Bundle, shift: int, leaving: Mapping[tuple[int, int], int], at: int) -> None:
         for key, mask in leaving.items():
             self.leaving[key] = self.leaving.get(key, 0) | mask << at
+        for name, cycle in first_values(bundle.items).items():
+            _lower(self.plan.produced, name, cycle + shift)
         for item in bundle.items:
             moved = Item(item.queue, item.start + shift, item.length, item.program, item.elements)
             self.add(moved)

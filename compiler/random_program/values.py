@@ -7,35 +7,26 @@ fed the same way.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
 
-from compiler.operands import drive_directions, index_pair, read_directions
-from compiler.random_program.memory import INDEX_SPAN, MemoryPlan
+from compiler.operands import drivable, index_pair, readable
+from compiler.random_program.memory import MemoryPlan
 from compiler.random_program.pattern import END, Bundle, Flow, Item, Pattern, StuckError, divisors, encode_pattern, hops
 from golden.sequencer import expand
-from hdl.config import STREAMS_PER_GROUP, AluKind, Direction, LpuConfig, Unit, UnitKind
-from hdl.isa import (
-    ALU_OPS,
-    Instruction,
-    IntOp,
-    Opcode,
-    Source,
-    alu_offset,
-    queue,
-    stream,
-    timing,
-)
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind, Unit, UnitKind
+from hdl.isa import Instruction, Opcode, Queue, queue, queues, stream_index, timing
 
 MAX_ELEMENTS = 24
 DEPTH = 3
 MEMORY_KINDS = (UnitKind.WEIGHT_MEMORY, UnitKind.DATA_MEMORY)
-_INDEX_BYTE = 2
-"""The index pair is bytes 2 and 3 of the last SG4."""
-_INDEX_MASK = (INDEX_SPAN - 1) * 0x10001
-_EDGE_IMMEDIATES = (0, 1, -1, 127, -128, 128, 255)
 
 
-class ValueBuilder:
+def _aligned(streams: Iterable[int], width: int) -> list[int]:
+    return [code for code in streams if stream_index(code) % width == 0]
+
+
+class ValueBuilder(ABC):
     """Builds one bundle's values and items; ``full`` names queues that take no more instructions."""
 
     def __init__(self, config: LpuConfig, rng: random.Random, plan: MemoryPlan, full: Iterable[str] = ()) -> None:
@@ -47,32 +38,34 @@ class ValueBuilder:
 
     # ------------------------------------------------------------------- values
 
-    def feed(self, unit: Unit, pattern: Pattern, width: int, depth: int, *, safe: bool = False) -> int:
-        """A stream code on which a value is at the unit's position in the pattern's cycles.
+    def feed(self, reader: Queue, field: str, pattern: Pattern, width: int, depth: int, *, safe: bool = False) -> int:
+        """A stream code for ``field`` on which a value is at the reader's position in the pattern's cycles.
 
-        ``width`` 4: an SG4. ``safe``: its two pairs of bytes hold small indices in every lane. Raises StuckError.
+        ``width`` 4: an SG4. ``safe``: the lower halves of its int32 are small indices in every lane. Raises StuckError.
         """
         used = range(width)
         if width == 1 and self.rng.random() < 0.15:
             width, byte = STREAMS_PER_GROUP, self.rng.randrange(STREAMS_PER_GROUP)
             used = range(byte, byte + 1)
-        streams = [
-            stream(direction, index)
-            for direction in read_directions(self.config, unit)
-            for index in self.config.data_streams(unit, direction)
-            if index % width == 0
-        ]
-        return self._feed(unit, pattern, streams, width, depth, safe, used) + 2 * used[0]
+        starts = _aligned(readable(self.config, reader, field), width)
+        return self._feed(reader.unit, pattern, starts, width, depth, safe, used) + 2 * used[0]
 
     def _feed(
-        self, unit: Unit, pattern: Pattern, streams: list[int], width: int, depth: int, safe: bool, used: range
+        self,
+        unit: Unit,
+        pattern: Pattern,
+        streams: list[int],
+        width: int,
+        depth: int,
+        safe: bool,
+        used: Collection[int],
     ) -> int:
         """The code in ``streams`` that a random producer drives; ``used``: the streams of it that the unit reads."""
         taken = {code for flow in self.bundle.flows for code in flow.streams}
         choices: dict[Unit, list[int]] = {}
         for source in self.config.units:
             if self._can_produce(source, width, depth, safe):
-                choices[source] = [code for code in streams if self._reaches(source, unit, code, width)]
+                choices[source] = self._reaching(source, unit, streams, width)
         sources = [source for source, codes in choices.items() if codes]
         if not sources:
             raise StuckError
@@ -83,10 +76,15 @@ class ValueBuilder:
         self._flow(source, code, width, driven, used, unit)
         return code
 
-    def _reaches(self, source: Unit, unit: Unit, code: int, width: int) -> bool:
-        direction = Direction(code & 1)
-        legal = direction in drive_directions(self.config, source) and self._fits(source, direction, code >> 1, width)
-        return legal and hops(source, unit, direction) >= 1
+    def _reaching(self, source: Unit, unit: Unit, streams: list[int], width: int) -> list[int]:
+        """Those of ``streams`` that the source may drive and whose flow leads to the unit."""
+        port = next(q for q in queues(self.config) if q.unit is source)
+        drives = {code for code in self._starts(port, width) if hops(source, unit, Direction(code & 1)) >= 1}
+        return [code for code in streams if code in drives]
+
+    def _starts(self, port: Queue, width: int) -> list[int]:
+        """First streams of what the queue's unit may drive ``width`` wide."""
+        return _aligned(drivable(self.config, port), width)
 
     def _can_produce(self, source: Unit, width: int, depth: int, safe: bool) -> bool:
         match source.kind:
@@ -96,15 +94,13 @@ class ValueBuilder:
                 return self._free(source.name + ".r")
             case UnitKind.MATRIX:
                 return depth > 0 and width > 1 and not safe and self._free(source.name + ".a")
+            case UnitKind.VECTOR:
+                return depth > 0 and bool(self._free_pipes(width, safe))
             case _:
                 return depth > 0 and self._free(source.name)
 
-    def _fits(self, unit: Unit, direction: Direction, index: int, width: int) -> bool:
-        legal = self.config.data_streams(unit, direction)
-        return index in legal and index + width - 1 in legal
-
     def _flow(
-        self, source: Unit, code: int, width: int, driven: Pattern, used: range, reader: Unit | None = None
+        self, source: Unit, code: int, width: int, driven: Pattern, used: Collection[int], reader: Unit | None = None
     ) -> None:
         """Record the streams of a value: the used ones as far as the reader, the others to the edge."""
         edge = self.config.positions if code & 1 == Direction.EAST else -1
@@ -124,7 +120,7 @@ class ValueBuilder:
             case UnitKind.SWITCH:
                 self._switch(unit, code, width, driven, safe, depth)
             case UnitKind.VECTOR:
-                self._chain(unit, code, width, driven, safe, depth)
+                self._vector(unit, code, width, driven, safe, depth)
             case _:
                 self._read(unit, code, width, driven, safe, depth)
 
@@ -137,18 +133,17 @@ class ValueBuilder:
             fields |= self._index(unit, pattern, width > 1, depth - 1)
         self._memory_item(unit, ".r", Instruction.of(opcode, **fields), pattern, safe=safe)
 
-    def _index(self, unit: Unit, pattern: Pattern, wide: bool, depth: int) -> dict[str, int]:
-        """Fields of an indexed access whose index pair, the upper half of an SG4 of indices, is fed."""
-        group = index_pair(self.config, unit)[0] - 2 * _INDEX_BYTE
-        pair = range(_INDEX_BYTE, STREAMS_PER_GROUP)
-        self._feed(unit, pattern, [group], STREAMS_PER_GROUP, max(depth, 1), True, pair)
+    def _index(self, unit: Unit, pattern: Pattern, wide: bool, depth: int, extra: Iterable[int] = ()) -> dict[str, int]:
+        """Fields of an indexed access, whose SG4 of indices is fed; ``extra``: bytes of it in use beside the pair."""
+        first = index_pair(self.config, unit)[0]
+        self._feed(unit, pattern, [first], STREAMS_PER_GROUP, max(depth, 1), True, {0, 1, *extra})
         spread, lane = wide and self.rng.random() < 0.5, self.rng.randrange(self.config.superlane_lanes)
         return {"lane": lane, "spread": int(spread)}
 
     def _switch(self, unit: Unit, code: int, width: int, driven: Pattern, safe: bool, depth: int) -> None:
         self._take(unit.name)
-        moves = [Opcode.SHIFT, Opcode.ROTATE, Opcode.PERMUTE, Opcode.DISTRIBUTE, Opcode.SELECT]
-        opcode = self.rng.choice(moves + [Opcode.MAXLANE] * (width > 1))
+        moves = [Opcode.SHIFT, Opcode.ROTATE, Opcode.DISTRIBUTE, Opcode.SELECT]
+        opcode = self.rng.choice(moves + [Opcode.PERMUTE] * (width == 1))
         pattern, limits = driven.shift(-self._func(unit.name, opcode)), self.config.lanes.bit_length()
         low, high = {
             Opcode.SHIFT: (-(1 << limits), (1 << limits) - 1),
@@ -156,54 +151,23 @@ class ValueBuilder:
         }.get(opcode, (0, self.config.lanes - 1))
         amount = self.rng.choice((low, high, self.rng.randint(low, high)))
         fields = {"wide": width > 1, "out": code, "amount": amount}
-        fields["x"] = self.feed(unit, pattern, width, depth - 1, safe=safe)
-        if opcode is Opcode.PERMUTE:
-            fields["y"] = self.feed(unit, pattern, 1, depth - 1)
-        elif opcode is Opcode.SELECT:
-            fields["y"] = self.feed(unit, pattern, width, depth - 1, safe=safe)
+        reader = queue(self.config, unit.name)
+        for field in ("x", "y") if opcode in (Opcode.PERMUTE, Opcode.SELECT) else ("x",):
+            if field == "x" or self.rng.random() < 0.8:
+                fields[field] = self.feed(reader, field, pattern, width, depth - 1, safe=safe)
+            else:
+                fields["y"] = fields["x"]
         self._item(unit.name, Instruction.of(opcode, **fields), pattern)
 
-    def _chain(self, unit: Unit, code: int, width: int, driven: Pattern, safe: bool, depth: int) -> None:
-        self._take(unit.name)
-        pattern, inner = driven.shift(-self._func(unit.name, Opcode.CHAIN)), None
-        fields = {"out": code, "out_wide": width > 1, "imm": self._immediate()}
-        group = self._group_size(pattern)
-        if group:
-            pattern, inner, fields["last_only"] = pattern.split(group), group, 1
-        can_mask = self.config.alus[-1] is AluKind.INT and _INDEX_MASK < 1 << (self.config.imm_bits - 1)
-        masked = safe and can_mask and self.rng.random() < 0.5
-        fields["x_wide"] = int(self.rng.random() < 0.6 or (safe and not masked))
-        fields["x"] = self.feed(
-            unit, pattern, STREAMS_PER_GROUP if fields["x_wide"] else 1, depth - 1, safe=safe and not masked
-        )
-        last = len(self.config.alus) - 1
-        if not safe or masked:
-            for k, kind in enumerate(self.config.alus[: last + (not masked)]):
-                self._alu(unit, fields, k, kind, pattern, depth)
-        if masked:
-            fields |= {f"op{last}": IntOp.AND, f"src{last}": Source.IMM, "imm": _INDEX_MASK}
-        self._item(unit.name, Instruction.of(Opcode.CHAIN, **fields), pattern, inner)
+    # ------------------------------------------------------------ vector unit
 
-    def _immediate(self) -> int:
-        limit = 1 << (self.config.imm_bits - 1)
-        edges = (*(e for e in _EDGE_IMMEDIATES if -limit <= e < limit), -limit, limit - 1)
-        return self.rng.choice((self.rng.choice(edges), self.rng.randrange(-limit, limit)))
+    @abstractmethod
+    def _vector(self, unit: Unit, code: int, width: int, driven: Pattern, safe: bool, depth: int) -> None:
+        """A result of a pipe driven on ``code``."""
 
-    def _alu(self, unit: Unit, fields: dict[str, int], k: int, kind: AluKind, pattern: Pattern, depth: int) -> None:
-        """Operation and y of ALU k, fed where it comes from a stream."""
-        op = self.rng.choice(list(ALU_OPS[kind]))
-        sources = [Source.STREAM, Source.IMM] + [Source.SELF] * (kind is AluKind.INT)
-        source = self.rng.choice(sources)
-        fields |= {f"op{k}": int(op), f"src{k}": int(source)}
-        if source is not Source.STREAM or op == 0:
-            return
-        offset = alu_offset(self.config, k)
-        if offset == 0 and self.rng.random() < 0.3:
-            fields |= {f"y{k}": fields["x"], f"y{k}_wide": fields["x_wide"]}
-            return
-        wide = self.rng.random() < 0.5
-        fields[f"y{k}_wide"] = int(wide)
-        fields[f"y{k}"] = self.feed(unit, pattern.shift(offset), STREAMS_PER_GROUP if wide else 1, depth - 1)
+    @abstractmethod
+    def _free_pipes(self, width: int, safe: bool) -> list[PipeKind]:
+        """Pipes that may drive such a value and have nothing to do in the bundle yet."""
 
     def _group_size(self, pattern: Pattern) -> int | None:
         """How many elements to reduce to each of the pattern's, if any."""
@@ -228,7 +192,7 @@ class ValueBuilder:
         rows = range(row, row + (inner if walk else 1))
         start = int(self.rng.random() < 0.5 or not self.plan.all_started(unit, rows))
         fields = {"row": row, "walk": walk, "start": start, "emit": int(code is not None), "out": code or 0}
-        fields["stream"] = self.feed(unit, pattern, 1, depth - 1)
+        fields["stream"] = self.feed(queue(self.config, unit.name + ".a"), "stream", pattern, 1, depth - 1)
         self._item(unit.name + ".a", Instruction.of(Opcode.ABC, **fields), pattern, inner)
 
     # -------------------------------------------------------------------- items

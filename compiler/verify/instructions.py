@@ -5,27 +5,23 @@ A rule is a function of (config, queue, instruction) that returns what is wrong,
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
 
-from compiler.operands import (
-    FIXED_OPERANDS,
-    drive_directions,
-    drive_field,
-    field_width,
-    read_directions,
-    read_fields,
-)
+from compiler.operands import FIXED_OPERANDS, drivable, drive_field, field_width, read_fields, readable
 from compiler.verify.issue import Problem, Site, VerifyError, earliest
-from hdl.config import AluKind, Direction, LpuConfig
+from hdl.config import Direction, LpuConfig
 from hdl.isa import (
-    ALU_OPS,
+    PIPES,
     Instruction,
     IsaError,
     Opcode,
     Queue,
     Source,
     encode,
+    operations,
     queue,
+    sources,
     stream_direction,
     stream_index,
     stream_name,
@@ -53,41 +49,31 @@ def check_encoding(config: LpuConfig, programs: Mapping[str, Sequence[Instructio
                 raise VerifyError(f"{name} pc {pc} '{instruction}': {error}") from error
 
 
-def _span(config: LpuConfig, q: Queue, directions: Sequence[Direction]) -> str:
-    spans = []
-    for direction in directions:
-        indices = config.data_streams(q.unit, direction)
-        spans.append(f"{direction.name[0]}{indices[0]}..{direction.name[0]}{indices[-1]}")
-    return " or ".join(spans)
+def _span(streams: Sequence[int]) -> str:
+    """Streams by direction, as ``E0..E7 or W16..W23``; each direction's are consecutive."""
+    sides = ([code for code in streams if stream_direction(code) is direction] for direction in Direction)
+    return " or ".join(f"{stream_name(side[0])}..{stream_name(side[-1])}" for side in sides if side)
 
 
-def _reach_rule(
-    config: LpuConfig, q: Queue, instruction: Instruction, field: str, directions: Sequence[Direction], verb: str
-) -> str | None:
-    code, width = instruction[field], field_width(q, instruction, field)
-    first, direction = stream_index(code), stream_direction(code)
-    legal = config.data_streams(q.unit, direction)
-    if direction in directions and first in legal and first + width - 1 in legal:
+def _reach_rule(q: Queue, instruction: Instruction, field: str, legal: Sequence[int]) -> str | None:
+    code = instruction[field]
+    if {code + 2 * i for i in range(field_width(q, instruction, field))} <= set(legal):
         return None
-    return f"{field} = {stream_name(code)}: {q.unit.name} may {verb} {_span(config, q, directions)}"
+    return f"{field} = {stream_name(code)}: {field} of {q.name} may be {_span(legal)}"
 
 
 def check_reach(config: LpuConfig, q: Queue, instruction: Instruction) -> str | None:
     """Every operand and result is on data streams that the unit reaches (docs/architecture.md)."""
-    for field in read_fields(config, instruction):
-        if field not in FIXED_OPERANDS:
-            rule = _reach_rule(config, q, instruction, field, read_directions(config, q.unit), "read")
-            if rule:
-                return rule
+    named = [(field, readable(config, q, field)) for field in read_fields(q, instruction)]
     result = drive_field(q, instruction)
-    if result is None or result in FIXED_OPERANDS:
-        return None
-    return _reach_rule(config, q, instruction, result, drive_directions(config, q.unit), "drive")
+    named += [(result, drivable(config, q))] if result else []
+    broken = (_reach_rule(q, instruction, *operand) for operand in named if operand[0] not in FIXED_OPERANDS)
+    return next((rule for rule in broken if rule), None)
 
 
 def check_alignment(config: LpuConfig, q: Queue, instruction: Instruction) -> str | None:
     """Wide operands and results start an SG4."""
-    fields = [*read_fields(config, instruction), drive_field(q, instruction)]
+    fields = [*read_fields(q, instruction), drive_field(q, instruction)]
     for field in fields:
         if field is None or field in FIXED_OPERANDS:
             continue
@@ -97,24 +83,33 @@ def check_alignment(config: LpuConfig, q: Queue, instruction: Instruction) -> st
     return None
 
 
-def check_alus(config: LpuConfig, q: Queue, instruction: Instruction) -> str | None:
-    """Operations exist for the kind of the ALU; sources are STREAM or IMM, or SELF on an INT ALU."""
-    if instruction.op is not Opcode.CHAIN:
+def check_operation(config: LpuConfig, q: Queue, instruction: Instruction) -> str | None:
+    """A pipe has the operation and the sources on this core; a fold goes through the pipe's own register."""
+    if instruction.op is not Opcode.ALU:
         return None
-    for k, kind in enumerate(config.alus):
-        op, source = instruction[f"op{k}"], instruction[f"src{k}"]
-        if op not in ALU_OPS[kind].__members__.values():
-            return f"op{k} = {op}: must be an operation of {ALU_OPS[kind].__name__}, 0..{max(ALU_OPS[kind])}"
-        legal = [Source.STREAM, Source.IMM] + [Source.SELF] * (kind is AluKind.INT)
-        if source not in legal:
-            return f"src{k} = {source}: must be {', '.join(s.name for s in legal)} on a {kind.value} ALU"
+    pipe = PIPES[q.kind]
+    ops, name = operations(config, pipe), pipe.name
+    if instruction["op"] not in ops:
+        return f"op = {instruction['op']}: must be an operation of {name} on '{config.name}', {_names(ops)}"
+    for field in ("x", "y"):
+        legal, source = sources(config, pipe, field), instruction[f"{field}_from"]
+        if legal and source not in legal:
+            return f"{field}_from = {source}: must be {_names(legal)} in the {name} pipe of '{config.name}'"
+    if instruction["fold"] and instruction["y_from"] != Source[name]:
+        return f"fold = 1: needs y_from = {name}, the pipe's own result register"
+    if instruction["y_from"] == Source.SWAP and 1 << instruction["swap"] >= config.superlane_lanes:
+        return f"swap = {instruction['swap']}: 2^swap must be below the superlane's {config.superlane_lanes} lanes"
     return None
 
 
+def _names(members: Sequence[enum.IntEnum]) -> str:
+    return ", ".join(member.name for member in members)
+
+
 def check_switch(config: LpuConfig, q: Queue, instruction: Instruction) -> str | None:
-    """MAXLANE is wide, TRANSPOSE fits the weight bus, amounts name lanes."""
-    if instruction.op is Opcode.MAXLANE and not instruction["wide"]:
-        return "wide = 0: MAXLANE must be wide"
+    """PERMUTE is narrow, TRANSPOSE fits the weight bus, amounts name lanes."""
+    if instruction.op is Opcode.PERMUTE and instruction["wide"]:
+        return "wide = 1: PERMUTE moves single streams, wide must be 0"
     if instruction.op is Opcode.TRANSPOSE and config.weight_streams != config.superlane_lanes:
         return f"weight_streams = {config.weight_streams}: must be the superlane's {config.superlane_lanes} lanes"
     if instruction.op in _SWITCH_AMOUNTS:
@@ -149,7 +144,7 @@ def check_counts(config: LpuConfig, q: Queue, instruction: Instruction) -> str |
 
 Rule = Callable[[LpuConfig, Queue, Instruction], str | None]
 RULES: tuple[Rule, ...] = (
-    check_alus,
+    check_operation,
     check_switch,
     check_indices,
     check_counts,

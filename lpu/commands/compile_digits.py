@@ -18,6 +18,6 @@ from models.digits.model import FloatModel, quantise
 @preset_option
 def digits(output: Path, config: LpuConfig) -> None:
     """The digits classifier, one image a run."""
-    compiled = compile_digits(config, quantise(FloatModel.load(), config))
+    compiled = compile_digits(config, quantise(FloatModel.load()))
     compiled.image.save(output)
     show(compiled)

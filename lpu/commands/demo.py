@@ -108,7 +108,7 @@ def table(name: str, figures: dict[str, int | float | str]) -> Table:
 def demo(config: LpuConfig, count: int, json_file: Path | None) -> None:
     """Recognise handwritten digits on the core. Exit code 1 where RTL and golden model differ."""
     console, split, model = Console(), load_split().first(count), FloatModel.load()
-    int8 = quantise(model, config)
+    int8 = quantise(model)
     with console.status(f"compiling the classifier for {config.name}"):
         compiled = compile_digits(config, int8)
     with console.status(f"building the simulator of {config.name} (once)"):

@@ -63,7 +63,7 @@ class Evaluation:
 
 def compile_digits(config: LpuConfig, int8: Int8Model) -> CompiledProgram:
     """The program of one image. Raises CompileError when the core is too small."""
-    return compile_graph(config, digits_graph(int8))
+    return compile_graph(config, digits_graph(config, int8))
 
 
 def evaluate(
@@ -85,8 +85,8 @@ def evaluate(
     return Evaluation(
         labels=split.test_labels,
         float_digits=model.logits(pixels).argmax(axis=1),
-        golden_digits=golden.digits(int8, pixels),
-        golden_logits=golden.logits(int8, pixels),
+        golden_digits=golden.digits(image.config, int8, pixels),
+        golden_logits=golden.logits(image.config, int8, pixels),
         rtl_digits=np.array([run.outputs["digit"][0, 0] for run in runs], np.int64),
         rtl_logits=np.concatenate([run.outputs["logits"] for run in runs]),
         cycles=np.array([run.cycles for run in runs], np.int64),

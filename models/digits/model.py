@@ -1,10 +1,11 @@
 """The perceptron in float32 and its int8 quantisation.
 
     float   h = relu(x w1 + b1),  logits = h w2 + b2
-    int8    q = max(requantise(W1 x + c1, m1, s1), 0),  logits = W2 q + c2      digit = argmax(logits)
+    int8    q = max(round((W1 x + c1) * scale), 0),  logits = W2 q + c2      digit = argmax(logits)
 
-Pixels 0..16 are int8 codes as they are (scale 1, exact). Layer 1 has a weight scale per output channel, which its
-requantisation undoes; layer 2 has one scale, so that its int32 logits compare with each other as they stand.
+Pixels 0..16 are int8 codes as they are (scale 1, exact). Layer 1 has a weight scale per output channel, which
+``scale`` undoes (in fp32, or as multiplier and shift on a core without floating point); layer 2 has one scale, so that
+its int32 logits compare with each other as they stand.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.numerics import INT8_MAX, choose_requant
-from hdl.config import LpuConfig
+from golden.numerics import INT8_MAX
 
 WEIGHTS_FILE = Path(__file__).with_name("weights.npz")
 
@@ -56,20 +56,13 @@ class FloatModel:
 
 @dataclass(frozen=True)
 class Int8Model:
-    """Weights [n, k] int8 (a row per output channel), biases [n] int32, multiplier and shift [32] of layer 1."""
+    """Weights [n, k] int8 (a row per output channel), biases [n] int32, scale [32] of layer 1."""
 
     w1: NDArray[np.int8]
     c1: NDArray[np.int32]
-    multiplier: NDArray[np.int32]
-    shift: NDArray[np.int32]
+    scale: NDArray[np.float64]
     w2: NDArray[np.int8]
     c2: NDArray[np.int32]
-
-    @property
-    def logit_bits(self) -> int:
-        """Width of a signed integer that holds every logit: |logit| <= 127 * sum_k |W2[n][k]| + |c2[n]|."""
-        bound = INT8_MAX * np.abs(self.w2.astype(np.int64)).sum(axis=1) + np.abs(self.c2.astype(np.int64))
-        return int(bound.max()).bit_length() + 1
 
 
 def _codes(weights: NDArray[np.float64], scale: NDArray[np.float64] | np.float64) -> NDArray[np.int8]:
@@ -77,8 +70,8 @@ def _codes(weights: NDArray[np.float64], scale: NDArray[np.float64] | np.float64
     return np.rint(weights / scale).astype(np.int8)
 
 
-def quantise(model: FloatModel, config: LpuConfig) -> Int8Model:
-    """The int8 model for a core with ``config.mult_bits`` bits of requantisation multiplier; all else is the same.
+def quantise(model: FloatModel) -> Int8Model:
+    """The int8 model; how ``scale`` is applied depends on the arithmetic of the core.
 
     Symmetric abs-max scales: s1[n] = max_k |w1[k][n]| / 127, s2 = max |w2| / 127, s_h = hidden_max / 127. A unit
     that training switched off (weights below 1/1024 of the largest) gets the scale of that bound: its codes are 0.
@@ -87,12 +80,10 @@ def quantise(model: FloatModel, config: LpuConfig) -> Int8Model:
     s1 = np.maximum(np.abs(w1).max(axis=1), np.abs(w1).max() / 1024) / INT8_MAX
     s2 = np.abs(w2).max() / INT8_MAX
     s_h = model.hidden_max / INT8_MAX
-    words = [choose_requant(config, scale) for scale in s1 / s_h]
     return Int8Model(
         w1=_codes(w1, s1[:, None]),
         c1=np.rint(model.b1 / s1).astype(np.int32),
-        multiplier=np.array([m for m, _ in words], np.int32),
-        shift=np.array([s for _, s in words], np.int32),
+        scale=s1 / s_h,
         w2=_codes(w2, s2),
         c2=np.rint(model.b2 / (s2 * s_h)).astype(np.int32),
     )

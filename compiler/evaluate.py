@@ -1,0 +1,83 @@
+"""What a graph must compute: every operator by the function of its name in ``golden.operators``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from compiler.image import DTYPES
+from compiler.ir import Graph, Op, OpKind, Tensor
+from golden import operators
+
+Arrays = dict[str, np.ndarray]
+
+_BINARY: Mapping[OpKind, Callable[..., np.ndarray]] = {
+    OpKind.ADD: operators.add,
+    OpKind.SUB: operators.subtract,
+    OpKind.MUL: operators.multiply,
+    OpKind.MAXIMUM: operators.maximum,
+    OpKind.MINIMUM: operators.minimum,
+    OpKind.ROPE: operators.rope,
+    OpKind.SILU_MUL: operators.silu_mul,
+    OpKind.DEQUANTISE: operators.dequantise,
+    OpKind.RESCALE: operators.rescale,
+    OpKind.QUANTISE_STATIC: operators.quantise_static,
+    OpKind.SOFTMAX: operators.softmax,
+}
+
+
+def evaluate(graph: Graph, inputs: Arrays, states: Arrays | None = None) -> Arrays:
+    """All outputs of a graph. ``states`` by name: from earlier runs, updated in place."""
+    states = {} if states is None else states
+    values: dict[Tensor, np.ndarray] = {t: inputs[t.name] for t in graph.inputs}
+    for op in graph.ops:
+        for tensor in op.inputs:
+            if tensor.value is not None and tensor not in values:
+                start = tensor.value.astype(DTYPES[tensor.dtype])
+                values[tensor] = states.get(tensor.name, start) if tensor.mutable else start
+        results = _apply(op, [values[tensor] for tensor in op.inputs])
+        values |= zip((op.output, *op.extra), results, strict=True)
+    states |= {t.name: value for t, value in values.items() if t.mutable}
+    return {t.name: values[t] for t in graph.outputs}
+
+
+def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    x = operands[0]
+    match op.kind:
+        case OpKind.QUANTISE:
+            return operators.quantise(x)
+        case OpKind.MATMUL:
+            return (operators.matmul(*operands),)
+        case OpKind.BIAS:
+            return (operators.add_bias(x, operands[1][0]),)
+        case OpKind.REQUANTISE:
+            return (operators.requantise(x, np.array(op.multiplier), np.array(op.shift)),)
+        case OpKind.RELU:
+            return (operators.relu(x),)
+        case OpKind.ARGMAX:
+            return (operators.argmax(x)[:, None].astype(np.int32),)
+        case OpKind.RMS_NORM:
+            return (operators.rms_norm(x, operands[1], op.epsilon),)
+        case _:
+            return (_by_position(op, operands),)
+
+
+def _by_position(op: Op, operands: list[np.ndarray]) -> np.ndarray:
+    """Operators whose index is data, and binary ones; KV_INDEX stands for the position itself."""
+    match op.kind:
+        case OpKind.CAUSAL_LIMIT:
+            return operators.causal_limit(int(operands[0][0, 0]), op.output.shape[1])
+        case OpKind.GATHER:
+            return operators.gather(operands[0], int(operands[1][0, 0]))
+        case OpKind.KV_INDEX:
+            return np.full(op.output.shape, operands[0][0, 0], np.int32)
+        case OpKind.SCATTER | OpKind.KV_SCATTER:
+            cache, row, index = operands
+            return operators.scatter(cache, int(index[0, 0]), row)
+    return _BINARY[op.kind](operands[0], *(_as(operand, op, operands[0]) for operand in operands[1:]))
+
+
+def _as(operand: np.ndarray, op: Op, x: np.ndarray) -> np.ndarray:
+    """The int8 factor of an int32 product as int32."""
+    return operand.astype(x.dtype) if op.kind is OpKind.MUL else operand

@@ -1,0 +1,117 @@
+"""What the lowerings of all passes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from compiler.bundle import Bundle, BundleBuilder
+from compiler.fuse import Pass, Stage
+from compiler.ir import CompileError, Tensor
+from compiler.lower.pipeline import Imm, Op, Operand, Pipeline, PipelineError, Reg, Rows, To, Via
+from compiler.place import Placement
+from compiler.schedule import fits_alone
+from hdl.config import Direction, LpuConfig, PipeKind, Unit, UnitKind
+from hdl.isa import IntOp, MulOp, Source, sources
+
+MAX_PITCH = 16
+"""Largest distance of a bundle's results that is tried when its own operands collide at a smaller one."""
+
+
+class Lowering:
+    """The bundles of one pass. ``overwrites``: passes whose tensors lie in rows that this one writes."""
+
+    def __init__(self, config: LpuConfig, p: Pass, placement: Placement, overwrites: tuple[str, ...]) -> None:
+        self.config, self.p, self.placement, self.overwrites = config, p, placement, overwrites
+        self.out = placement[p.output]
+        self.tiles = -(-p.output.shape[1] // config.lanes)
+        self._pitch, self._pitch_fits = 1, False
+
+    def bundles(self) -> Iterator[Bundle]:
+        raise NotImplementedError
+
+    def builder(self) -> BundleBuilder:
+        return BundleBuilder(self.config, self.p.name, self.overwrites)
+
+    def unit(self, kind: UnitKind) -> Unit:
+        """The first unit of a kind in the west hemisphere."""
+        return next(unit for unit in self.config.units_of(kind) if unit.outward is Direction.WEST)
+
+    def over_tiles(self, tensor: Tensor, m: int, tile: int = 0) -> Rows:
+        """Row m of a tensor, tile by tile from ``tile`` on; [1, N] serves every m, [M, 1] every tile."""
+        at = self.placement[tensor]
+        return Rows(at, at.row_addr(m if tensor.shape[0] > 1 else 0, tile if at.tiles > 1 else 0), int(at.tiles > 1))
+
+    def over_rows(self, tensor: Tensor, m: int, tile: int) -> Rows:
+        """One tile of a tensor, row by row from m on; [1, N] serves every row, [M, 1] every tile."""
+        at, several = self.placement[tensor], tensor.shape[0] > 1
+        addr = at.row_addr(m if several else 0, tile if at.tiles > 1 else 0)
+        return Rows(at, addr, at.tiles if several else 0)
+
+    def to(self, tensor: Tensor, m: int, tile: int = 0, stride: int = 1) -> To:
+        """Where elements from (m, tile) on of a result go."""
+        at = self.placement[tensor]
+        return To(at, at.row_addr(m, tile), stride)
+
+    def at_pitch(self, build: Callable[[int], Bundle]) -> Bundle:
+        """The bundle at the smallest pitch at which it can be issued at all, never one that failed before.
+
+        Raises CompileError.
+        """
+        for pitch in range(self._pitch, MAX_PITCH + 1):
+            try:
+                bundle = build(pitch)
+            except PipelineError:
+                continue
+            if (pitch == self._pitch and self._pitch_fits) or fits_alone(bundle):
+                self._pitch, self._pitch_fits = pitch, True
+                return bundle
+        raise CompileError(f"{self.p.name}: its operands need more streams or read queues than the core has")
+
+
+def binary(
+    v: Pipeline, op: Op, x: Operand, y: Operand | None, count: int = 1, pitch: int = 1, to: To | Via | None = None
+) -> Reg:
+    """``op`` on x and y; x goes through INT first where both would be read from one unit in the same cycles.
+
+    Rows that are both x and y need it as well, except in MUL: no other pipe reads both from one stream.
+    """
+    if isinstance(x, Rows) and isinstance(y, Rows) and x.at.unit == y.at.unit:
+        same = x is y
+        if not (same and isinstance(op, MulOp)):
+            x = v.op(IntOp.PASS, x, count=count, pitch=pitch)
+            y = x if same and isinstance(op, IntOp) else y
+    return v.op(op, x, y, count=count, pitch=pitch, to=to)
+
+
+def chain(
+    v: Pipeline,
+    stages: tuple[Stage, ...],
+    x: Operand,
+    operand: Callable[[Tensor], Rows],
+    to: To,
+    count: int,
+    pitch: int,
+) -> Reg:
+    """``stages`` one after another on x, the result written: INT PASS where only INT can drive it as int8."""
+    steps = list(stages)
+    if not steps or (not to.at.wide and steps[-1].pipe is not PipeKind.INT):
+        steps.append(Stage(IntOp.PASS))
+    value: Operand = x
+    for number, stage in enumerate(steps):
+        y = operand(stage.operand) if isinstance(stage.operand, Tensor) else _immediate(stage.operand)
+        if not _can_take(v.config, stage.pipe, value):
+            value = v.op(IntOp.PASS, value, count=count, pitch=pitch)
+        value = binary(v, stage.op, value, y, count, pitch, to if number == len(steps) - 1 else None)
+    assert isinstance(value, Reg)
+    return value
+
+
+def _can_take(config: LpuConfig, pipe: PipeKind, x: Operand) -> bool:
+    """Whether a pipe reads ``x`` itself: registers that it is wired to, and int8 only if it is INT."""
+    if isinstance(x, Reg):
+        return Source[x.pipe.name] in sources(config, pipe, "x")
+    return pipe is PipeKind.INT or not isinstance(x, Rows) or x.at.wide
+
+
+def _immediate(word: int | None) -> Imm | None:
+    return None if word is None else Imm(word)

@@ -1,0 +1,104 @@
+"""Matrix products: y[m, n] = stages(sum_k x[m, k] * w[n, k]), tile by tile.
+
+A bundle computes one output tile of up to acc_rows activation rows. For each k tile the weights are installed in the
+cycle of the first feed; feeds follow every max(tile_load_cycles, rows) cycles, so loads hide behind feeds. With a tile
+a cycle, one row is fed at a time and all its k tiles are one instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from compiler.bundle import Bundle, BundleBuilder, Flow, Width
+from compiler.fuse import Pass
+from compiler.ir import Tensor
+from compiler.lower.base import Lowering, chain
+from compiler.lower.pipeline import Pipeline, Rows, queue_name
+from compiler.place import Placement
+from hdl.config import LpuConfig, PipeKind, UnitKind
+from hdl.isa import LW_TO_IW, Instruction, Opcode, QueueKind, timing
+
+
+class Matmul(Lowering):
+    """The tiles of one product, output tile by output tile."""
+
+    def __init__(self, config: LpuConfig, p: Pass, placement: Placement, overwrites: tuple[str, ...]) -> None:
+        super().__init__(config, p, placement, overwrites)
+        assert p.weights is not None
+        self.mxm = self.unit(UnitKind.MATRIX).name
+        self.weights, self.x = placement[p.weights], placement[p.x]
+        self.load_cycles = config.tile_load_cycles
+        self.blocks = _even_blocks(p.x.shape[0], 1 if self.load_cycles == 1 else config.acc_rows)
+
+    def bundles(self) -> Iterator[Bundle]:
+        m = 0
+        for rows in self.blocks:
+            for tile in range(self.out.tiles):
+                yield self.at_pitch(partial(self._bundle, m, rows, tile))
+            m += rows
+
+    def _bundle(self, m: int, rows: int, tile: int, pitch: int) -> Bundle:
+        """Rows m .. m + rows - 1 of output tile ``tile``; the first feed is in cycle 0 before ``build``."""
+        b = self.builder()
+        feed = self._feed_row if self.load_cycles == 1 else self._feed_block
+        sums = feed(b, m, rows, tile, pitch)
+
+        def operand(tensor: Tensor) -> Rows:
+            return self.over_rows(tensor, m, tile)
+
+        to = self.to(self.p.output, m, tile, self.out.tiles)
+        chain(Pipeline(self.config, b), self.p.stages, sums, operand, to, rows, pitch)
+        return b.build()
+
+    def _feed_row(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int) -> Flow:
+        """One activation row, a k tile a cycle, in instructions as long as count allows."""
+        tiles, most = self.x.tiles, (1 << self.config.count_bits) - 1
+        sums = self._sums(b, tiles - 1, 1, 1, tiles)
+        for k in range(0, tiles, most):
+            n = min(most, tiles - k)
+            self._load(b, k, tile * tiles + k, n)
+            flow = b.read(self.x, [(f"{self.mxm}.a", "stream")], k, self.x.row_addr(m, k), n, 1)
+            self._multiply(b, k, flow, {"start": int(k == 0), "emit": int(k + n == tiles)}, sums)
+        return sums
+
+    def _feed_block(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int) -> Flow:
+        """``rows`` activation rows per k tile, each in an accumulator row of its own."""
+        tiles = self.x.tiles
+        step = max(self.load_cycles, (rows - 1) * pitch + 1)
+        last = (tiles - 1) * step
+        sums = self._sums(b, last, rows, pitch, last + (rows - 1) * pitch + 1)
+        for k in range(tiles):
+            self._load(b, k * step, tile * tiles + k, 1)
+            readers = [(f"{self.mxm}.a", "stream")]
+            flow = b.read(self.x, readers, k * step, self.x.row_addr(m, k), rows, self.x.tiles, pitch)
+            self._multiply(b, k * step, flow, {"walk": 1, "start": int(k == 0), "emit": int(k == tiles - 1)}, sums)
+        return sums
+
+    def _sums(self, b: BundleBuilder, emit: int, rows: int, pitch: int, busy: int) -> Flow:
+        """The int32 results of the feeds from cycle ``emit`` on; accumulators are held for ``busy`` cycles."""
+        func = timing(self.config, QueueKind.MXM_ACTIVATIONS, Opcode.ABC).func
+        assert func is not None
+        b.hold(f"{self.mxm}.acc", 0, busy)
+        first = self.p.stages[0].pipe if self.p.stages else PipeKind.INT
+        return b.flow(f"{self.mxm}.a", [(queue_name(first), "x")], emit + func, Width.WIDE, rows, pitch)
+
+    def _load(self, b: BundleBuilder, install: int, tile: int, n: int) -> None:
+        """``n`` tiles on their way into the array, the first installed in cycle ``install``."""
+        loads = n * self.load_cycles
+        first = install - LW_TO_IW - self.load_cycles + 1
+        b.read(self.weights, [(f"{self.mxm}.w", "")], first, self.weights.addr + tile * self.load_cycles, loads, 1)
+        b.issue(f"{self.mxm}.w", first, Instruction.of(Opcode.LW, count=loads, install=1), {})
+
+    def _multiply(self, b: BundleBuilder, cycle: int, x: Flow, fields: dict[str, int], sums: Flow) -> None:
+        b.hold(f"{self.mxm}.array", cycle, (x.count - 1) * x.pitch + 1)
+        flows = {"stream": x, "out": sums} if fields["emit"] else {"stream": x}
+        abc = Instruction.of(Opcode.ABC, count=x.count, gap=x.pitch - 1, **fields)
+        b.issue(f"{self.mxm}.a", cycle, abc, flows)
+
+
+def _even_blocks(rows: int, most: int) -> list[int]:
+    """``rows`` in as few blocks of at most ``most`` as possible, larger ones first: small blocks wait for loads."""
+    count = -(-rows // most)
+    base, extra = divmod(rows, count)
+    return [base + 1] * extra + [base] * (count - extra)
