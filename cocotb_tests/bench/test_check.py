@@ -11,11 +11,13 @@ from bench.check import (
     AREA_QUANTITIES,
     BaselineError,
     Change,
+    Figures,
     compare,
     load_baseline,
     program_figures,
     save_baseline,
 )
+from bench.ops import CASES, Case
 
 ANCHORS = {"64x64x64": 1100, "64x128x256": 8300, "1x64x64": 60, "1x256x256": 310, "1x128x128": 110}
 """The cycles the project has set itself as upper limits on ``small``."""
@@ -72,9 +74,20 @@ def test_a_broken_baseline_is_named(tmp_path: Path, text: str | None, message: s
         load_baseline(path)
 
 
-def test_programs_are_no_worse_than_the_committed_baseline() -> None:
+@pytest.fixture(scope="module")
+def figures() -> Figures:
+    return program_figures()
+
+
+def test_programs_are_no_worse_than_the_committed_baseline(figures: Figures) -> None:
     stored = {name: value for name, value in load_baseline().items() if "/area/" not in name}
-    assert [change for change in compare(stored, program_figures()) if change.regression] == []
+    assert [change for change in compare(stored, figures) if change.regression] == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_figures_have_every_operator(figures: Figures, case: Case) -> None:
+    place = f"small/{case.name} {case.shape}"
+    assert figures[f"{place}/cycles"] > 0 and figures[f"{place}/program_bytes"] > 0
 
 
 @pytest.mark.parametrize("shape", ANCHORS)

@@ -14,7 +14,7 @@ from compiler.image import ProgramImage, TensorInfo
 from compiler.random_program import random_program
 from compiler.workloads import matmul_graph
 from hdl.config import LpuConfig, preset
-from hdl.isa import Instruction, IntOp, Opcode, RequantOp, Source, east, encode, queue, west
+from hdl.isa import AddOp, Instruction, IntOp, Opcode, Source, east, encode, queue, west
 from models.digits.evaluate import compile_digits
 from models.digits.model import FloatModel, quantise
 from sim.compare import golden_image
@@ -40,7 +40,7 @@ def images() -> list[ProgramImage]:
     return [
         ProgramImage(SMALL, programs, tuple(memory), tensors, 60),
         compile_graph(NANO, matmul_graph(NANO, 2, 8, 4)).image,
-        compile_digits(SMALL, quantise(FloatModel.load(), SMALL)).image,
+        compile_digits(SMALL, quantise(FloatModel.load())).image,
     ]
 
 
@@ -73,24 +73,34 @@ def test_instructions_read_as_they_print() -> None:
       REPEAT n=2 stride=-1
 
     END
-    queue vxm0:
-        CHAIN x=E0 out=W16 op0=ADD src0=IMM imm=-5 op1=MUL op2=8 src2=SELF y1=E7   # op2 is XOR
+    queue vxm0.i:
+        ALU x=E0 drive=1 out=W16 op=ADD y_from=IMM imm=-5
+        ALU op=8 x_from=MUL y_from=7 swap=2   # XOR, SWAP
+    queue vxm0.a:
+        ALU op=FSUB x_from=INT y=E8
     """
     programs = parse(SMALL, text).programs
     assert programs == {
         "d0.r": (I(Opcode.READ, addr=7, stream=east(3), count=4), I(Opcode.REPEAT, n=2, stride=-1), I(Opcode.END)),
-        "vxm0": (
-            I(
-                Opcode.CHAIN,
-                **{"x": east(0), "out": west(16), "imm": -5, "y1": east(7)},
-                **{"op0": IntOp.ADD, "op1": RequantOp.MUL, "op2": IntOp.XOR, "src0": Source.IMM, "src2": Source.SELF},
-            ),
+        "vxm0.i": (
+            I(Opcode.ALU, x=east(0), drive=1, out=west(16), op=IntOp.ADD, y_from=Source.IMM, imm=-5),
+            I(Opcode.ALU, op=IntOp.XOR, x_from=Source.MUL, y_from=Source.SWAP, swap=2),
         ),
+        "vxm0.a": (I(Opcode.ALU, op=AddOp.FSUB, x_from=Source.INT, y=east(8)),),
     }
     assert str(programs["d0.r"][0]) in format_program(SMALL, programs)
-    assert "CHAIN imm=-5 op0=ADD op1=MUL op2=XOR out=W16 src0=IMM src2=SELF x=E0 y1=E7" in format_program(
-        SMALL, programs
-    )
+    text = format_program(SMALL, programs)
+    assert "ALU drive=1 imm=-5 op=ADD out=W16 x=E0 y_from=IMM" in text
+    assert "ALU op=FSUB x_from=INT y=E8" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "bits"),
+    [("1.5", 0x3FC00000), ("-2", 0xC0000000), ("-0", 0x80000000), ("0.1", 0x3DCCCCCD), ("1e39", 0x7F800000)],
+)
+def test_an_immediate_may_be_an_fp32_number(number: str, bits: int) -> None:
+    (step,) = parse(SMALL, f"queue vxm0.m:\n ALU y_from=IMM imm=f:{number}").programs["vxm0.m"]
+    assert step["imm"] & 0xFFFFFFFF == bits
 
 
 def test_memory_is_hex_or_random() -> None:
@@ -127,13 +137,13 @@ def test_the_example_is_a_relu() -> None:
     x = np.random.default_rng(7).integers(-100, 100, (4, 16), dtype=np.int8)
     outputs, run = golden_image(image, {"x": x}, ["y"])
     assert np.array_equal(outputs["y"], np.maximum(x + np.arange(16, dtype=np.int8), 0))
-    # NOP 10, four WRITEs, END in cycle 14; one superlane
+    # NOP 7, four WRITEs every second cycle, END in cycle 14; one superlane
     assert (run.cycles, image.cycles, run.errors) == (15, 15, 0)
 
 
 # ------------------------------------------------------------ errors
 
-QUEUE, VECTOR, MEMORY = "queue d0.r:", "queue vxm0:", "memory d0 addr=0:"
+QUEUE, VECTOR, MEMORY = "queue d0.r:", "queue vxm0.i:", "memory d0 addr=0:"
 
 
 @pytest.mark.parametrize(
@@ -157,9 +167,13 @@ QUEUE, VECTOR, MEMORY = "queue d0.r:", "queue vxm0:", "memory d0 addr=0:"
         (f"{QUEUE}\n  NOP", "2: NOP: n = 0: must be in 1..4095"),
         (f"{QUEUE}\n  READ stream=6", "2: 'stream=6': must be a stream, E0..E15 or W0..W23"),
         (f"{QUEUE}\n  READ stream=E16", "2: 'stream=E16': must be a stream, E0..E15 or W0..W23"),
-        (f"{VECTOR}\n  CHAIN op0=DIV", "2: 'op0=DIV': must be one of PASS, ADD, SUB, RSUB, "),
-        (f"{VECTOR}\n  CHAIN op1=ADD", "2: 'op1=ADD': must be one of PASS, REQUANT, SHR, MUL"),
-        (f"{VECTOR}\n  CHAIN src0=MEM", "2: 'src0=MEM': must be one of STREAM, IMM, SELF"),
+        (f"{VECTOR}\n  ALU op=DIV", "2: 'op=DIV': must be one of PASS, ADD, SUB, RSUB, "),
+        ("queue vxm0.s:\n  ALU op=FADD", "2: 'op=FADD': must be one of EXP2, RECIP, RSQRT, F2I"),
+        ("queue vxm0.s:\n  ALU y=E8", "2: 'y=E8': must be a field of ALU and its value: count, gap, op, x_from, x, "),
+        ("queue vxm0.q:\n  ALU", "1: unknown queue 'vxm0.q'; queues: "),
+        (f"{VECTOR}\n  ALU x_from=MEM", "2: 'x_from=MEM': must be one of STREAM, IMM, INT, "),
+        (f"{VECTOR}\n  ALU imm=f:1,5", "2: 'imm=f:1,5': must be a decimal number, as f:1.5 or f:-2e-3"),
+        (f"{VECTOR}\n  ALU swap=f:1", "2: 'swap=f:1': must be a decimal or 0x hexadecimal number"),
         ("memory d0:", "1: 'memory d0:': must be 'memory UNIT addr=N:'"),
         ("memory vxm0 addr=0:", "1: 'vxm0': must be a memory group"),
         ("memory d9 addr=0:", "1: config 'small': no unit 'd9'; units: "),
@@ -193,8 +207,6 @@ def test_errors_name_file_line_value_and_rule(lines: str, text: str) -> None:
     assert re.match(r"prog\.lpu:\d+: ", str(caught.value)) and "\n" not in str(caught.value)
 
 
-def test_operations_follow_the_alus_of_the_core() -> None:
-    config = SMALL.replace(alus=SMALL.alus[::-1][1:])  # requant, int
-    assert parse(config, f"{VECTOR}\n CHAIN op0=SHR op1=XOR").programs["vxm0"][0]["op0"] == RequantOp.SHR
-    with pytest.raises(AssemblyError, match="'op2=ADD': must be a field of CHAIN"):
-        parse(config, f"{VECTOR}\n CHAIN op2=ADD")
+def test_a_narrow_immediate_is_no_fp32_number() -> None:
+    with pytest.raises(AssemblyError, match="'imm=f:1': must be a decimal or 0x hexadecimal number"):
+        parse(NANO, f"{VECTOR}\n ALU imm=f:1")

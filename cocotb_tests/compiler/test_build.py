@@ -7,18 +7,21 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cocotb_tests.compiler.reference import Arrays, check_graph, evaluate, run_image
+from cocotb_tests.compiler.reference import check_graph, run_image
 from compiler.build import compile_graph
+from compiler.evaluate import Arrays, evaluate
 from compiler.image import ProgramImage
-from compiler.ir import Graph, Tensor
+from compiler.ir import CompileError, Graph, Tensor
 from compiler.verify import verify
 from compiler.workloads import matmul_graph, matmul_input
 from golden.numerics import choose_requant
 from golden.sequencer import expand
-from hdl.config import AluKind, LpuConfig, MemoryGroup, preset
+from hdl.config import LpuConfig, MemoryGroup, PipeKind, preset
 
 PRESETS = ("nano", "small", "duo", "medium")
-SMALL = preset("small")
+INTEGER = ("nano", "duo")
+"""Presets with a REQUANT pipe, which integer products and requantisation need."""
+SMALL, DUO, NANO = preset("small"), preset("duo"), preset("nano")
 
 
 def check_matmul(config: LpuConfig, m: int, k: int, n: int) -> ProgramImage:
@@ -116,20 +119,18 @@ def test_the_first_read_is_in_cycle_0_without_loops() -> None:
 # --------------------------------------------------------------------- operators
 
 
-def scales(config: LpuConfig, n: int, k: int, seed: int) -> tuple[list[int], list[int]]:
-    """Per-channel (multipliers, shifts) that bring sums of k random products near the int8 range, and beyond it."""
-    rng = np.random.default_rng(seed)
-    pairs = [choose_requant(config, float(s)) for s in rng.uniform(0.3, 3.0, n) * 40 / (74 * 74 * k**0.5)]
-    return [m for m, _ in pairs], [s for _, s in pairs]
-
-
 def dense(config: LpuConfig, graph: Graph, x: Tensor, n: int, seed: int) -> Tensor:
-    """matmul, bias and requantise to int8 [M, n]."""
+    """matmul and bias scaled to int8 [M, n], near the range of int8 and beyond it: by requantise where the core can."""
     rng = np.random.default_rng(seed)
     k = x.shape[1]
     w = graph.constant(f"w{seed}", rng.integers(-128, 128, (n, k)))
     b = graph.constant(f"b{seed}", rng.integers(-40_000, 40_000, n), "int32")
-    return graph.requantise(graph.bias(graph.matmul(x, w), b), *scales(config, n, k, seed))
+    sums = graph.bias(graph.matmul(x, w), b)
+    scales = rng.uniform(0.3, 3.0, n) * 40 / (74 * 74 * k**0.5)
+    if PipeKind.REQUANT not in config.pipes:
+        return graph.rescale(sums, graph.constant(f"s{seed}", scales.astype(np.float32), "fp32"))
+    words = [choose_requant(config, scale) for scale in scales.tolist()]
+    return graph.requantise(sums, [m for m, _ in words], [s for _, s in words])
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -139,7 +140,7 @@ def test_perceptron_with_argmax(name: str, m: int) -> None:
     hidden = graph.relu(dense(config, graph, graph.input("x", (m, 64)), 24, 1))
     sums = graph.matmul(hidden, graph.constant("head", np.random.default_rng(2).integers(-128, 128, (10, 24))))
     graph.output(graph.bias(sums, graph.constant("c", np.arange(10), "int32"), name="logits"))
-    graph.output(graph.argmax(sums, value_bits=20, name="digit"))
+    graph.output(graph.argmax(sums, name="digit"))
     check_graph(config, graph, seed=3)
 
 
@@ -152,9 +153,12 @@ def test_unfused_sums_are_int32_in_sram(name: str) -> None:
     check_graph(config, graph)
 
 
-@pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("dtype", ["int8", "int32"])
-@pytest.mark.parametrize("kind", ["add", "sub", "mul", "maximum", "minimum", "relu"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(name, kind) for name in PRESETS for kind in ("add", "sub", "maximum", "minimum", "relu")]
+    + [(name, "mul") for name in INTEGER],
+)
 def test_element_wise(name: str, dtype: str, kind: str) -> None:
     config, graph = preset(name), Graph()
     a = graph.input("a", (3, config.lanes + 2), dtype)
@@ -164,6 +168,24 @@ def test_element_wise(name: str, dtype: str, kind: str) -> None:
         b = graph.input("b", a.shape, "int8" if kind == "mul" else dtype)
         graph.output(getattr(graph, kind)(a, b))
     check_graph(config, graph)
+
+
+@pytest.mark.parametrize("name", ["small", "medium"])
+@pytest.mark.parametrize("dtype", ["int8", "int32"])
+def test_a_core_without_a_requant_pipe_refuses_integer_products(name: str, dtype: str) -> None:
+    graph = Graph()
+    graph.output(graph.mul(graph.input("a", (1, 3), dtype), graph.input("b", (1, 3))))
+    with pytest.raises(CompileError, match=r"^mul0: MUL: needs a requant pipe; the core has int, mul, add, sfu$"):
+        compile_graph(preset(name), graph)
+
+
+@pytest.mark.parametrize("name", ["small", "medium"])
+def test_a_core_without_a_requant_pipe_refuses_requantisation(name: str) -> None:
+    graph = Graph()
+    graph.output(graph.requantise(graph.input("a", (1, 3), "int32"), 3, 4))
+    rule = r"^requantise0: REQUANT: needs a requant pipe; the core has int, mul, add, sfu$"
+    with pytest.raises(CompileError, match=rule):
+        compile_graph(preset(name), graph)
 
 
 def test_int32_sums_wrap_and_int8_sums_saturate() -> None:
@@ -181,25 +203,58 @@ def test_a_wide_constant_that_fits_the_multiplier_is_its_operand() -> None:
     graph = Graph()
     x = graph.input("x", (2, 20), "int32")
     graph.output(graph.mul(graph.constant("c", np.arange(-20, 20).reshape(2, 20) * 1600, "int32"), x))
-    check_graph(SMALL, graph)
+    check_graph(DUO, graph)
 
 
-def test_fused_stages_do_not_change_results() -> None:
+@pytest.mark.parametrize("m", [1, 3])
+def test_results_of_the_requant_pipe_go_on_to_every_pipe(m: int) -> None:
+    """REQUANT takes words from streams and INT only, and neither MUL nor ADD takes its results: INT is in between."""
+    graph = Graph()
+    x, y = graph.input("x", (m, 50), "int32"), graph.input("y", (m, 50))
+    factor = graph.constant("f", np.full(50, 1e-3, np.float32), "fp32")
+    graph.output(graph.dequantise(graph.mul(x, y), factor))
+    graph.output(graph.mul(graph.mul(x, y), graph.constant("c", np.full((m, 50), -77), "int32")))
+    graph.output(graph.requantise(graph.mul(x, graph.constant("d", np.full((m, 50), 3), "int32")), 50, 20))
+    graph.output(graph.rescale(graph.mul(graph.relu(x), y), factor))
+    graph.output(graph.mul(y, y))
+    check_graph(DUO, graph)
+
+
+def test_a_state_is_no_operand_of_the_multiplier_even_if_it_fits_at_first() -> None:
+    graph = Graph()
+    x, state = graph.input("x", (1, 20), "int32"), graph.state("s", [[0] * 20], "int32")
+    graph.output(graph.mul(x, state))
+    with pytest.raises(CompileError, match=r"^mul0: 'x' .* \* 's' .*: one operand must be int8 or a constant of 16 "):
+        compile_graph(DUO, graph)
+
+
+@pytest.mark.parametrize("config", [SMALL, DUO], ids=lambda config: config.name)
+def test_fused_stages_do_not_change_results(config: LpuConfig) -> None:
     """Residual sums, clipping and products around a matmul, some of which must not be fused."""
     graph = Graph()
     x = graph.input("x", (4, 40))
-    y = dense(SMALL, graph, x, 40, 7)
+    y = dense(config, graph, x, 40, 7)
     clipped = graph.minimum(graph.maximum(y, graph.constant("low", np.full((4, 40), -90))), x)
     graph.output(graph.add(graph.add(clipped, x), y))
-    graph.output(graph.mul(graph.sub(x, y), clipped))
-    check_graph(SMALL, graph)
+    combine = graph.mul if PipeKind.REQUANT in config.pipes else graph.maximum
+    graph.output(combine(graph.sub(x, y), clipped))
+    check_graph(config, graph)
 
 
-def test_a_per_tensor_scale_beside_a_relu_uses_a_constant_row() -> None:
+def test_a_per_tensor_scale_beyond_the_immediate_uses_a_constant_row() -> None:
+    config = NANO.replace(name="wide", mult_bits=16)
     graph = Graph()
     sums = graph.matmul(graph.input("x", (3, 30)), graph.constant("w", np.eye(20, 30, dtype=np.int64) * 99))
-    graph.output(graph.relu(graph.requantise(sums, 40_000, 21)))
-    check_graph(SMALL, graph)
+    graph.output(graph.relu(graph.requantise(sums, 40_000, 21), name="y"))
+    image = check_graph(config, graph).image
+    assert {info.name for info in image.tensors} == {"x", "w", "requantise0.word", "y"}
+
+
+def test_a_per_tensor_scale_is_an_immediate_where_it_fits() -> None:
+    graph = Graph()
+    sums = graph.matmul(graph.input("x", (3, 30)), graph.constant("w", np.eye(20, 30, dtype=np.int64) * 99))
+    graph.output(graph.relu(graph.requantise(sums, 40_000, 21), name="y"))
+    assert {info.name for info in check_graph(DUO, graph).image.tensors} == {"x", "w", "y"}
 
 
 def test_bias_and_scale_of_single_tile_sums_share_the_only_queue_of_nano() -> None:
@@ -230,30 +285,39 @@ def test_a_tensor_combined_with_itself_is_read_once() -> None:
     assert not elements["sxm0"]
 
 
+@pytest.mark.parametrize("preset_name", ["small", "duo"])
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_that_several_temporaries_use_in_turn(seed: int) -> None:
+def test_rows_that_several_temporaries_use_in_turn(preset_name: str, seed: int) -> None:
     """Wide and narrow temporaries in memory so small that most of them follow another one in its rows."""
-    config, graph = SMALL.replace(name="tiny", data_groups=(MemoryGroup(4, 16),) * 3), Graph()
+    config, graph = preset(preset_name).replace(name="tiny", data_groups=(MemoryGroup(4, 16),) * 3), Graph()
     weights = np.random.default_rng(seed).integers(-128, 128, (32, 32))
     x = graph.input("x", (5, 32))
-    w = graph.constant("w", weights)
+    w, factor = graph.constant("w", weights), graph.constant("f", np.full(32, 1.5e-3, np.float32), "fp32")
     y = x
     for layer in range(6):
         sums = graph.relu(graph.maximum(graph.matmul(y, w), graph.matmul(x, w)))
-        y = graph.sub(graph.requantise(sums, 50_000 + layer, 25), x)
+        with_words = PipeKind.REQUANT in config.pipes
+        codes = graph.requantise(sums, 50_000 + layer, 25) if with_words else graph.rescale(sums, factor)
+        y = graph.sub(codes, x)
     graph.output(y)
     image = check_graph(config, graph, seed).image
     temps = [info for info in image.tensors if info.kind == "temp"]
     assert len({(t.unit, t.addr) for t in temps}) < len(temps)
 
 
-@pytest.mark.parametrize("alus", ["ir", "rii", "iriri"])
-def test_other_vector_chains(alus: str) -> None:
-    kinds = {"i": AluKind.INT, "r": AluKind.REQUANT}
-    config = SMALL.replace(name=alus, alus=tuple(kinds[letter] for letter in alus))
+INT, REQUANT = PipeKind.INT, PipeKind.REQUANT
+
+
+@pytest.mark.parametrize(
+    "pipes", [(INT, REQUANT), tuple(kind for kind in PipeKind if kind is not REQUANT), tuple(PipeKind)]
+)
+def test_the_same_graph_on_other_pipes(pipes: tuple[PipeKind, ...]) -> None:
+    config = SMALL.replace(name="other", pipes=pipes)
     graph = Graph()
     x = graph.input("x", (2, 20))
-    graph.output(graph.mul(graph.relu(dense(config, graph, x, 20, 9)), x))
+    y = graph.relu(dense(config, graph, x, 20, 9))
+    graph.output(graph.mul(y, x) if REQUANT in pipes else graph.sub(y, x))
+    graph.output(graph.argmax(y))
     check_graph(config, graph)
 
 
@@ -261,10 +325,10 @@ def test_other_vector_chains(alus: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("columns", [1, 4, 11, 100])
-def test_argmax_of_int8(name: str, columns: int) -> None:
+@pytest.mark.parametrize("shape", [(3, 1), (3, 4), (3, 11), (3, 40), (1, 100)])
+def test_argmax_of_int8(name: str, shape: tuple[int, int]) -> None:
     graph = Graph()
-    graph.output(graph.argmax(graph.input("x", (3, columns))))
+    graph.output(graph.argmax(graph.input("x", shape)))
     check_graph(preset(name), graph)
 
 
@@ -279,14 +343,15 @@ def test_argmax_takes_the_lowest_of_equal_indices_and_no_padding() -> None:
     assert run.outputs["y"].tolist() == [[0], [5], [16], [36]]
 
 
-def test_argmax_of_the_widest_int32_values() -> None:
+@pytest.mark.parametrize("name", PRESETS)
+def test_argmax_of_the_widest_int32_values(name: str) -> None:
     graph = Graph()
-    graph.output(graph.argmax(graph.input("x", (2, 16), "int32"), value_bits=28, name="y"))
-    low, high = -(1 << 27), (1 << 27) - 1
-    x = np.full((2, 16), low, np.int32)
+    graph.output(graph.argmax(graph.input("x", (2, 17), "int32"), name="y"))
+    low, high = -(1 << 31), (1 << 31) - 1
+    x = np.full((2, 17), low, np.int32)
     x[1] = high - 1
     x[1, 9] = high
-    (run,) = run_image(compile_graph(SMALL, graph).image, {"x": x})
+    (run,) = run_image(compile_graph(preset(name), graph).image, {"x": x})
     assert run.outputs["y"].tolist() == [[0], [9]]
 
 
@@ -302,7 +367,8 @@ def test_random_graphs(name: str, seed: int) -> None:
     values = [graph.input("x0", shape), graph.input("x1", shape)]
     for number in range(7):
         a, b = (values[int(i)] for i in rng.integers(0, len(values), 2))
-        kind = str(rng.choice(["dense", "add", "sub", "mul", "maximum", "minimum", "relu"]))
+        kinds = ["dense", "add", "sub", "maximum", "minimum", "relu"] + ["mul"] * (name in INTEGER)
+        kind = str(rng.choice(kinds))
         if kind == "dense":
             result = dense(config, graph, a, shape[1], 100 + number)
         elif kind == "relu":

@@ -11,7 +11,7 @@ from compiler.fold import Issue, fold
 from compiler.ir import CompileError
 from golden.sequencer import expand
 from hdl.config import LpuConfig, preset
-from hdl.isa import Instruction, Opcode, Source, queue
+from hdl.isa import Instruction, IntOp, Opcode, Source, queue
 
 SMALL = preset("small")
 NANO = preset("nano").replace(program_rows=512)
@@ -101,9 +101,16 @@ def test_gaps_longer_than_a_nop_are_filled() -> None:
 
 
 def test_instructions_whose_elements_are_numbered_are_not_merged() -> None:
-    chain = Instruction.of(Opcode.CHAIN, count=4, last_only=1, op0=4, src0=Source.SELF)
-    program = fold(SMALL, queue(SMALL, "vxm0"), [(4 * i, chain) for i in range(6)], 24)
-    assert [str(i) for i in program] == [str(chain), "REPEAT d=0 n=5", "END"]
+    last = Instruction.of(Opcode.ALU, count=4, drive=1, last_only=1, op=IntOp.MAX, y_from=Source.INT, fold=1)
+    program = fold(SMALL, queue(SMALL, "vxm0.i"), [(4 * i, last) for i in range(6)], 24)
+    assert [str(i) for i in program] == [str(last), "REPEAT d=0 n=5", "END"]
+
+
+def test_equal_elements_of_a_pipe_become_one_instruction() -> None:
+    element = Instruction.of(Opcode.ALU, op=IntOp.ADD, y_from=Source.IMM, imm=3, drive=1)
+    program = fold(SMALL, queue(SMALL, "vxm0.i"), [(7 + 2 * i, element) for i in range(6)], 24)
+    assert [(i.op.name, i["count"], i["gap"]) for i in program[1:2]] == [("ALU", 6, 1)]
+    assert len(program) == 3
 
 
 @pytest.mark.parametrize("config", [SMALL, NANO], ids=["small", "nano"])

@@ -125,6 +125,8 @@ def info(shape: tuple[int, ...], rows: int, dtype: str = "int8", unit: str = "d0
 
 
 def random_tensor(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    if dtype == "fp32":
+        return np.random.default_rng(5).standard_normal(shape).astype(np.float32)
     limits = np.iinfo(dtype)
     return np.random.default_rng(5).integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
 
@@ -154,6 +156,34 @@ def test_int32_rows() -> None:
         assert rows[j * 512 + 20 + m * 2 + n // 16][n % 16] == int(array[m, n]) >> (8 * j) & 0xFF
 
 
+def test_fp32_rows() -> None:
+    """As int32: byte j of the word of element (m, n) is in slice j."""
+    array, tensor = random_tensor((3, 17), "fp32"), info((3, 17), 6, "fp32", addr=20)
+    rows = packed(SMALL, tensor, array)
+    assert len(rows) == 24
+    for m, n, j in np.ndindex(3, 17, 4):
+        assert rows[j * 512 + 20 + m * 2 + n // 16][n % 16] == int(array.view(np.int32)[m, n]) >> (8 * j) & 0xFF
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "fp32"])
+def test_the_value_of_a_one_channel_row_is_in_every_lane(dtype: str) -> None:
+    array, tensor = random_tensor((3, 1), dtype), info((3, 1), 3, dtype)
+    rows = packed(SMALL, tensor, array)
+    for m, lane in np.ndindex(3, 16):
+        found = bytes(rows[j * 512 + m][lane] for j in range(array.itemsize))
+        assert found == array[m].tobytes()
+
+
+def test_a_single_weight_row_is_in_every_row_of_its_tiles() -> None:
+    array, tensor = random_tensor((1, 40), "int8"), info((1, 40), 4, unit="w0")
+    rows = packed(DUO, tensor, array)
+    for row in range(32):
+        step, slice_ = row // 16, row % 16
+        for k in range(64):
+            expected = int(array[0, k]) & 0xFF if k < 40 else 0
+            assert rows[slice_ * 512 + k // 32 * 2 + step][k % 32] == expected
+
+
 def test_weight_rows() -> None:
     """duo, L = 32, 2 steps of 16 slices: W[n, k] is in tile (n//32, k//32), step n%32//16, slice n%16, lane k%32."""
     array, tensor = random_tensor((40, 70), "int8"), info((40, 70), 12, unit="w0", addr=3)
@@ -174,6 +204,10 @@ def test_weight_rows() -> None:
         (NANO, info((7, 9), 21, "int32", "d1")),
         (NANO, info((7, 9), 6, unit="w0")),
         (DUO, info((33, 33), 8, unit="w0")),
+        (DUO, info((1, 40), 4, unit="w0")),
+        (SMALL, info((2, 3, 33), 18, "fp32")),
+        (SMALL, info((5, 1), 5)),
+        (SMALL, info((5, 1), 5, "fp32")),
     ],
 )
 def test_unpack_inverts_pack(config: LpuConfig, tensor: TensorInfo) -> None:
@@ -191,8 +225,9 @@ def test_unpack_inverts_pack(config: LpuConfig, tensor: TensorInfo) -> None:
         (info((2, 16), 2), np.zeros((16, 2), np.int8), "tensor 't': shape (16, 2): must be (2, 16)"),
         (info((2, 16), 3), np.zeros((2, 16), np.int8), "rows 3: must be 2 for shape (2, 16)"),
         (info((2, 0), 0), np.zeros((2, 0), np.int8), "shape (2, 0): must have dimensions of at least 1"),
-        (info((2, 16), 2, "int16"), np.zeros((2, 16), np.int8), "dtype int16 on d0: must be int8, or int32 in a data"),
+        (info((2, 16), 2, "int16"), np.zeros((2, 16), np.int8), "dtype int16 on d0: must be int8, or int32 or fp32"),
         (info((2, 16), 2, "int32", "w0"), np.zeros((2, 16), np.int32), "dtype int32 on w0: must be int8, or int32"),
+        (info((2, 16), 2, "fp32"), np.zeros((2, 16)), "tensor 't': dtype float64: must be fp32"),
         (info((2, 16), 2, unit="vxm0"), np.zeros((2, 16), np.int8), "unit vxm0: must be a memory group"),
         (info((2, 16), 2, unit="d7"), np.zeros((2, 16), np.int8), "no unit 'd7'"),
         (info((2, 16), 2, addr=2047), np.zeros((2, 16), np.int8), "2 rows from address 2047: must stay in 4 slices x"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -12,20 +13,22 @@ from compiler.fuse import Pass, fuse
 from compiler.image import tensor_addresses
 from compiler.ir import CompileError, Graph, Tensor
 from compiler.lower import lower
-from compiler.place import Placement, place
+from compiler.place import Placement, overlap, place
+from compiler.workloads import scaled_to_int8
 from hdl.config import LpuConfig, MemoryGroup, preset
 
 SMALL = preset("small")
 
 
-def chain_graph(layers: int, width: int, rows: int = 4) -> Graph:
+def chain_graph(config: LpuConfig, layers: int, width: int, rows: int = 4) -> Graph:
     """A stack of width x width layers, each with a bias and a scale of its own."""
     graph = Graph()
     x = graph.input("x", (rows, width))
     for layer in range(layers):
         w = graph.constant(f"w{layer}", np.ones((width, width), dtype=np.int64))
         b = graph.constant(f"b{layer}", np.arange(width), "int32")
-        x = graph.requantise(graph.bias(graph.matmul(x, w), b), list(range(1, width + 1)), 9, name=f"y{layer}")
+        sums = graph.bias(graph.matmul(x, w), b)
+        x = scaled_to_int8(config, graph, sums, np.arange(1, width + 1) / 512, f"y{layer}")
     graph.output(x)
     return graph
 
@@ -53,7 +56,7 @@ def live_together(passes: list[Pass], placement: Placement) -> Iterator[tuple[Te
 @pytest.mark.parametrize("name", ["nano", "small", "duo", "medium"])
 def test_live_tensors_share_no_row(name: str) -> None:
     config = preset(name)
-    passes, placement = placed(config, chain_graph(3, 2 * config.lanes - 1))
+    passes, placement = placed(config, chain_graph(config, 3, 2 * config.lanes - 1))
     pairs = list(live_together(passes, placement))
     assert pairs
     for a, b in pairs:
@@ -63,7 +66,7 @@ def test_live_tensors_share_no_row(name: str) -> None:
 def test_rows_of_dead_temporaries_are_used_again_only_when_rows_get_scarce() -> None:
     for depth_rows, reuses in ((512, False), (32, True)):
         config = SMALL.replace(name="rows", data_groups=(MemoryGroup(4, depth_rows),) * 3)
-        _, placement = placed(config, chain_graph(7, 16, rows=16))
+        _, placement = placed(config, chain_graph(config, 7, 16, rows=16))
         occupied = [cells(config, placement, t) for t, kind in placement.kinds.items() if kind == "temp"]
         assert len(occupied) == 6
         assert (len(set.union(*occupied)) < sum(map(len, occupied))) is reuses
@@ -71,7 +74,7 @@ def test_rows_of_dead_temporaries_are_used_again_only_when_rows_get_scarce() -> 
 
 def test_a_pass_knows_whose_rows_it_writes_over() -> None:
     config = SMALL.replace(name="rows", data_groups=(MemoryGroup(4, 32),) * 3)
-    passes, placement = placed(config, chain_graph(7, 16, rows=16))
+    passes, placement = placed(config, chain_graph(config, 7, 16, rows=16))
     found = {bundle.group: set(bundle.overwrites) for bundle in lower(config, passes, placement)}
     for number, p in enumerate(passes):
         own = cells(config, placement, p.output)
@@ -81,7 +84,7 @@ def test_a_pass_knows_whose_rows_it_writes_over() -> None:
 
 
 def test_what_a_pass_reads_together_is_in_different_groups() -> None:
-    passes, placement = placed(SMALL, chain_graph(2, 32))
+    passes, placement = placed(SMALL, chain_graph(SMALL, 2, 32))
     for p in passes:
         units = [placement[t].unit.name for t in p.reads]
         assert len(set(units)) == len(units) == 3
@@ -135,4 +138,61 @@ def test_a_constant_cannot_be_weights_and_data() -> None:
     x = graph.input("x", (4, 4))
     graph.output(graph.matmul(graph.add(x, w), w))
     with pytest.raises(CompileError, match=r"matmul0: 'w' int8 \[4, 4\]: is both weights and data"):
+        placed(SMALL, graph)
+
+
+# ------------------------------------------------------------------------- states
+
+
+def cache_graph(positions: int, channels: int) -> tuple[Graph, Tensor]:
+    """A cache in a weight group: one row is replaced, then all of it multiplied."""
+    graph = Graph()
+    cache = graph.state("cache", np.zeros((positions, channels), dtype=np.int64))
+    index = graph.kv_index(graph.input("p", (1, 1), "int32"), cache)
+    graph.kv_scatter(cache, index, graph.input("row", (1, channels)))
+    graph.output(graph.matmul(graph.input("q", (1, channels)), cache))
+    return graph, cache
+
+
+@pytest.mark.parametrize(("name", "spare"), [("small", 3), ("duo", 4), ("medium", 4)])
+def test_a_cache_has_spare_rows_that_nothing_else_uses(name: str, spare: int) -> None:
+    """Each slice writes as many rows as a cache row takes in it; the slices without the position write behind it."""
+    config = preset(name)
+    graph, cache = cache_graph(20, 48)
+    graph.output(graph.matmul(graph.input("x", (1, 5)), graph.constant("w", np.ones((9, 5), dtype=np.int64))))
+    _, placement = placed(config, graph)
+    at = placement[cache]
+    assert (at.unit.name, at.spare, placement.kinds[cache]) == ("w0", spare, "const")
+    others = [placement[t] for t in placement.kinds if t is not cache and placement[t].unit is at.unit]
+    assert others and all(o.addr >= at.addr + at.rows + spare or o.addr + o.rows <= at.addr for o in others)
+
+
+def test_spare_rows_overlap_with_what_is_placed_in_them() -> None:
+    graph, cache = cache_graph(20, 48)
+    _, placement = placed(SMALL, graph)
+    at = placement[cache]
+    assert overlap(SMALL, at, replace(at, addr=at.addr + at.rows, rows=1, spare=0))
+    assert not overlap(SMALL, at, replace(at, addr=at.addr + at.rows + at.spare, rows=1, spare=0))
+
+
+def test_a_state_is_never_written_over_by_temporaries() -> None:
+    """Even where its last use is early: it must have its value in the next run."""
+    config = SMALL.replace(name="rows", data_groups=(MemoryGroup(4, 16),) * 3)
+    graph = Graph()
+    state, index = graph.state("s", np.zeros((8, 16), dtype=np.int64), "int32"), graph.input("i", (1, 1), "int32")
+    x = graph.scatter(state, index, graph.input("x", (1, 16), "int32"))
+    x = graph.gather(x, index)
+    for _ in range(30):
+        x = graph.add(x, graph.gather(state, index))
+    graph.output(x)
+    _, placement = placed(config, graph)
+    rows = cells(config, placement, state)
+    for tensor in placement.kinds:
+        assert tensor is state or not cells(config, placement, tensor) & rows
+
+
+def test_a_cache_cannot_be_gathered_from() -> None:
+    graph, cache = cache_graph(20, 48)
+    graph.output(graph.gather(cache, graph.input("i", (1, 1), "int32")))
+    with pytest.raises(CompileError, match=r"^gather0: 'cache' int8 \[20, 48\]: is both weights and data; make two"):
         placed(SMALL, graph)

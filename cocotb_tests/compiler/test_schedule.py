@@ -7,19 +7,21 @@ import pytest
 from compiler.bound import bounds
 from compiler.bundle import Bundle, BundleBuilder, Width
 from compiler.ir import CompileError
+from compiler.operands import INDEX
 from compiler.place import Allocation
 from compiler.schedule import fits_alone, schedule
-from hdl.config import preset
-from hdl.isa import Instruction, Opcode, east, stream_direction, stream_index, west
+from hdl.config import Direction, preset
+from hdl.isa import Instruction, Opcode, Source, east, stream_direction, stream_index, west
 
 SMALL = preset("small")
 DATA = [SMALL.unit(f"d{i}") for i in range(3)]
-VXM, MXM = SMALL.unit("vxm0"), SMALL.unit("mxm0")
 
-READ_LATENCY, CHAIN_LATENCY = 2, 6
-"""Cycles from issue to the drive, as hdl/isa states them for the chain int, requant, int."""
-ONE_TRIP = READ_LATENCY + 1 + CHAIN_LATENCY + 1
-"""READ at d, one hop to vxm, CHAIN, one hop back: the cycle of the WRITE."""
+READ_LATENCY, ALU_LATENCY = 2, 2
+"""Cycles from issue to the drive, as hdl/isa states them for READ and for an operation of the INT pipe."""
+ONE_TRIP = READ_LATENCY + 1 + ALU_LATENCY + 1
+"""READ at d, one hop to vxm, ALU, one hop back: the cycle of the WRITE."""
+X, Y = ("vxm0.i", "x"), ("vxm0.i", "y")
+ACTIVATIONS = ("mxm0.a", "stream")
 
 
 def rows(group: int, addr: int, count: int = 8, wide: bool = False) -> Allocation:
@@ -31,10 +33,11 @@ def copy(
 ) -> Bundle:
     """target[row] := source[row], through the vector unit."""
     b = BundleBuilder(SMALL, group, overwrites)
-    x = b.read(source, VXM, 0, source.addr + row)
-    result = b.flow(VXM, target.unit, x.arrival + CHAIN_LATENCY, Width.WIDE if target.wide else Width.NARROW)
-    chain = Instruction.of(Opcode.CHAIN, x_wide=int(source.wide), out_wide=int(target.wide))
-    b.issue("vxm0", x.arrival, chain, x=x, out=result)
+    x = b.read(source, [X], 0, source.addr + row)
+    width = Width.WIDE if target.wide else Width.NARROW
+    result = b.flow("vxm0.i", [(f"{target.unit.name}.w", "stream")], x.arrival + ALU_LATENCY, width)
+    alu = Instruction.of(Opcode.ALU, drive=1, x_wide=int(source.wide), out_wide=int(target.wide))
+    b.issue("vxm0.i", x.arrival, alu, {"x": x, "out": result})
     b.write(target, result, target.addr + row)
     return b.build()
 
@@ -47,7 +50,7 @@ def test_a_bundle_begins_with_its_first_issue_in_cycle_0() -> None:
     bundle = copy(rows(0, 0), rows(1, 0))
     assert {slot.queue.name: slot.cycle for slot in bundle.slots} == {
         "d0.r": 0,
-        "vxm0": READ_LATENCY + 1,
+        "vxm0.i": READ_LATENCY + 1,
         "d1.w": ONE_TRIP,
     }
     assert bundle.length == ONE_TRIP + 1
@@ -78,7 +81,7 @@ def test_the_last_of_two_writes_of_a_row_is_the_later_one() -> None:
 def test_an_operator_writes_over_tensors_of_another_after_its_last_access() -> None:
     owner = BundleBuilder(SMALL, "owner")
     for cycle in (0, 100):
-        owner.read(rows(1, 0), VXM, cycle, 0)
+        owner.read(rows(1, 0), [X], cycle, 0)
     free, bound = (copy(rows(2, 0), rows(2, 4), 0, name, done) for name, done in (("f", ()), ("g", ("owner",))))
     assert starts(owner.build(), free)[1] == 0
     assert starts(owner.build(), bound)[1] + ONE_TRIP == 101
@@ -105,8 +108,8 @@ def test_bundles_of_one_operator_keep_their_order() -> None:
 def feed(source: Allocation, arrival: int, count: int, group: str) -> Bundle:
     """Activations from ``source`` to the matrix unit, whose queue issues one instruction for all of them."""
     b = BundleBuilder(SMALL, group)
-    x = b.read(source, MXM, arrival, source.addr, count, 1)
-    b.issue("mxm0.a", arrival, Instruction.of(Opcode.ABC, count=count, start=1), stream=x)
+    x = b.read(source, [ACTIVATIONS], arrival, source.addr, count, 1)
+    b.issue("mxm0.a", arrival, Instruction.of(Opcode.ABC, count=count, start=1), {"stream": x})
     b.hold("mxm0.array", arrival, count)
     return b.build()
 
@@ -119,34 +122,48 @@ def test_a_flow_takes_another_stream_where_one_is_taken() -> None:
     bundles = [copy(rows(group, 0, wide=True), rows(group, 4, wide=True), group=f"op{group}") for group in range(3)]
     plan = schedule(SMALL, bundles)
     assert [start for _, start in plan.placed] == [0, 1, 2]
-    assert {i["x"] for _, i in plan.issues["vxm0"]} == {east(0)}
-
-
-def parallel_reads(count: int) -> Bundle:
-    """Wide rows of several groups that must be at the vector unit in the same cycle."""
-    b = BundleBuilder(SMALL, "parallel")
-    flows = [b.read(rows(group, 0, wide=True), VXM, 0, 0) for group in range(count)]
-    fields = {"x": flows[0], **{f"y{k - 1}": flow for k, flow in enumerate(flows) if k}}
-    b.issue("vxm0", 0, Instruction.of(Opcode.CHAIN, x_wide=1, y0_wide=1, y1_wide=1), **fields)
-    return b.build()
+    assert {i["x"] for _, i in plan.issues["vxm0.i"]} == {east(0)}
 
 
 def test_flows_of_one_bundle_are_on_different_streams() -> None:
-    ((_, chain),) = schedule(SMALL, [parallel_reads(3)]).issues["vxm0"]
-    assert len({chain["x"], chain["y0"], chain["y1"]}) == 3
+    b = BundleBuilder(SMALL, "parallel")
+    flows = [b.read(rows(group, 0, wide=True), [("vxm0.m", field)], 0, 0) for group, field in enumerate("xy")]
+    fma = b.read(rows(2, 0, wide=True), [("vxm0.a", "y")], 0, 0)
+    b.issue("vxm0.m", 0, Instruction.of(Opcode.ALU), {"x": flows[0], "y": flows[1]})
+    b.issue("vxm0.a", 0, Instruction.of(Opcode.ALU, x_from=Source.MUL), {"y": fma})
+    issues = schedule(SMALL, [b.build()]).issues
+    ((_, mul),), ((_, add),) = issues["vxm0.m"], issues["vxm0.a"]
+    assert len({mul["x"], mul["y"], add["y"]}) == 3
+
+
+def candidates(driver: str, readers: list[tuple[str, str]], width: Width) -> list[int]:
+    flow = BundleBuilder(SMALL, "flow").flow(driver, readers, 0, width)
+    wanted = Direction.EAST if flow.reader.position > flow.driver.position else Direction.WEST
+    assert {stream_direction(code) for code in flow.candidates} <= {wanted}
+    return [stream_index(code) for code in flow.candidates]
 
 
 def test_narrow_and_wide_flows_start_from_opposite_ends() -> None:
-    b = BundleBuilder(SMALL, "both")
-    wide, narrow = b.flow(DATA[0], VXM, 0, Width.WIDE), b.flow(DATA[1], VXM, 0, Width.NARROW)
-    assert [stream_index(code) for code in wide.candidates] == [0, 4, 8, 12]
-    assert [stream_index(code) for code in narrow.candidates] == list(range(15, -1, -1))
+    """x of the vector unit is in the lower half of the inward streams, y in the upper one; MUL takes y from all."""
+    wide, narrow = Width.WIDE, Width.NARROW
+    assert candidates("d0.r", [X], wide) == [0, 4]
+    assert candidates("d1.r", [X], narrow) == [*range(7, -1, -1)]
+    assert candidates("d0.r", [Y], wide) == [8, 12]
+    assert candidates("d0.r", [("vxm0.m", "y")], wide) == [0, 4, 8, 12]
+
+
+def test_a_flow_to_two_operands_is_on_a_stream_that_both_read() -> None:
+    assert candidates("d0.r", [("vxm0.m", "x"), ("vxm0.m", "y")], Width.WIDE) == [0, 4]
+    assert candidates("d0.r", [X, Y], Width.WIDE) == []
+
+
+def test_an_index_is_on_the_last_outward_group() -> None:
+    assert candidates("vxm0.i", [("d0.r", INDEX)], Width.WIDE) == [20]
+    assert candidates("vxm0.i", [("w0.w", INDEX)], Width.WIDE) == [20]
 
 
 def test_flows_avoid_the_weight_bus() -> None:
-    outward = BundleBuilder(SMALL, "out").flow(DATA[0], MXM, 0, Width.NARROW)
-    assert {stream_index(code) for code in outward.candidates} == set(range(16, 24))
-    assert {stream_direction(code).name for code in outward.candidates} == {"WEST"}
+    assert set(candidates("d0.r", [ACTIVATIONS], Width.NARROW)) == set(range(16, 24))
 
 
 def test_a_value_may_be_replaced_behind_its_last_reader() -> None:
@@ -154,19 +171,19 @@ def test_a_value_may_be_replaced_behind_its_last_reader() -> None:
     config = SMALL.replace(name="tight", streams_west=20)
     b = BundleBuilder(config, "tight")
     for stream_number in range(4):
-        result = b.flow(VXM, DATA[0], 0, Width.NARROW)
-        onward = b.flow(DATA[0], MXM, 1, Width.NARROW)
+        result = b.flow("vxm0.i", [("d0.w", "stream")], 0, Width.NARROW)
+        onward = b.flow("d0.r", [ACTIVATIONS], 1, Width.NARROW)
         assert {west(16 + stream_number)} <= set(result.candidates) & set(onward.candidates)
-    b.issue("vxm0", 0, Instruction.of(Opcode.CHAIN))
+    b.issue("vxm0.i", 0, Instruction.of(Opcode.ALU), {})
     assert fits_alone(b.build())
-    b.flow(DATA[1], MXM, 1, Width.NARROW)
+    b.flow("d1.r", [ACTIVATIONS], 1, Width.NARROW)
     assert not fits_alone(b.build())
 
 
 def test_a_bundle_that_collides_with_itself_cannot_be_placed() -> None:
     b = BundleBuilder(SMALL, "twice")
     for _ in range(2):
-        b.read(rows(0, 0), VXM, 0, 0)
+        b.read(rows(0, 0), [X], 0, 0)
     assert not fits_alone(b.build())
     with pytest.raises(CompileError, match=r"twice: its instructions need one queue or stream at the same time"):
         schedule(SMALL, [b.build()])
@@ -193,6 +210,51 @@ def test_a_queue_bound_has_what_must_come_before_and_after_it() -> None:
 def test_a_negative_distance_to_a_producer_counts() -> None:
     """A consumer may start before its producer, as long as it reads after the write."""
     b = BundleBuilder(SMALL, "late")
-    b.read(rows(2, 0), VXM, 0, 0)
-    b.read(rows(1, 0), VXM, 30, 0)
+    b.read(rows(2, 0), [X], 0, 0)
+    b.read(rows(1, 0), [X], 30, 0)
     assert bounds(SMALL, [copy(rows(0, 0), rows(1, 0)), b.build()]).data == 31 + SMALL.superlanes
+
+
+# ----------------------------------------------------------- accesses by an index
+
+
+def indexed(op: Opcode, at: Allocation, group: str, count: int = 1) -> Bundle:
+    """GATHER or SCATTER of ``count`` rows somewhere in ``at``."""
+    b = BundleBuilder(SMALL, group)
+    queue_name = f"{at.unit.name}.{'r' if op is Opcode.GATHER else 'w'}"
+    b.issue(queue_name, 0, Instruction.of(op, addr=at.addr, count=count, stride=1), {}, at.rows)
+    return b.build()
+
+
+def test_an_indexed_access_touches_every_row_of_its_reach() -> None:
+    scatter, last = indexed(Opcode.SCATTER, rows(1, 0), "scatter", 3), copy(rows(1, 7), rows(2, 0), group="last")
+    beyond = copy(rows(1, 8), rows(2, 1), group="beyond")
+    assert starts(scatter, last) == [0, 3]
+    assert starts(scatter, beyond) == [0, 0]
+
+
+def test_an_indexed_write_waits_for_reads_and_writes_of_any_row_of_its_reach() -> None:
+    reader = copy(rows(1, 5), rows(2, 0))
+    assert starts(reader, indexed(Opcode.SCATTER, rows(1, 0), "scatter")) == [0, 1]
+    writer = copy(rows(0, 0), rows(1, 5), group="writer")
+    assert starts(writer, indexed(Opcode.SCATTER, rows(1, 0), "scatter")) == [0, ONE_TRIP + 1]
+    assert starts(writer, indexed(Opcode.GATHER, rows(1, 0), "gather")) == [0, ONE_TRIP + 1]
+    assert starts(writer, indexed(Opcode.GATHER, rows(1, 6), "gather")) == [0, 0]
+
+
+def test_indexed_accesses_keep_their_order_but_two_gathers() -> None:
+    scatter, gather = (indexed(op, rows(1, 0), op.name, 4) for op in (Opcode.SCATTER, Opcode.GATHER))
+    assert starts(scatter, gather) == [0, 4]
+    assert starts(gather, scatter) == [0, 4]
+    again = indexed(Opcode.GATHER, rows(1, 0), "again", 4)
+    assert starts(gather, again) == [0, 4]
+
+
+def test_a_register_that_is_kept_keeps_others_from_the_pipe() -> None:
+    """A hold by the name of a queue stops other instructions of that queue, a hold by another name other holds."""
+    b = BundleBuilder(SMALL, "keeper")
+    b.issue("vxm0.i", 0, Instruction.of(Opcode.ALU), {})
+    b.hold("vxm0.i", 1, 5)
+    other = BundleBuilder(SMALL, "other")
+    other.issue("vxm0.i", 0, Instruction.of(Opcode.ALU), {})
+    assert starts(b.build(), other.build()) == [0, 6]

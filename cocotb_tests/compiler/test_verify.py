@@ -12,11 +12,25 @@ import pytest
 from compiler.image import MemoryBlock, TensorInfo
 from compiler.random_program import random_program
 from compiler.verify import InitialRows, VerifyError, verify
-from hdl.config import LpuConfig, preset
-from hdl.isa import Instruction, IntOp, Opcode, RequantOp, Source, east, west
+from hdl.config import LpuConfig, PipeKind, preset
+from hdl.isa import (
+    FLAG_OPS,
+    PIPE_LATENCY,
+    PIPE_QUEUES,
+    AddOp,
+    Instruction,
+    IntOp,
+    MulOp,
+    Opcode,
+    SfuOp,
+    Source,
+    east,
+    operations,
+    west,
+)
 
 I = Instruction.of  # noqa: E741
-SMALL, DUO = preset("small"), preset("duo")
+NANO, SMALL, DUO = preset("nano"), preset("small"), preset("duo")
 Programs = dict[str, list[Instruction]]
 
 
@@ -34,16 +48,16 @@ def rejects(
     assert "\n" not in str(caught.value)
 
 
-# small: mxm0 at 0, sxm0 1, w0 2, d0 d1 d2 3, vxm0 4. READ drives after 2 cycles, CHAIN after 6, ABC after 5.
+# small: mxm0 at 0, sxm0 1, w0 2, d0 d1 d2 3, vxm0 4. READ drives after 2 cycles, INT after 2, ABC after 5.
 READ = I(Opcode.READ, addr=0, stream=east(0))
-CHAIN = I(Opcode.CHAIN, x=east(0), out=west(16))
+ALU = I(Opcode.ALU, x=east(0), drive=1, out=west(16))
 WRITE = I(Opcode.WRITE, addr=5, stream=west(16))
 D0: list[InitialRows] = [("d0", 0, 2)]
 
 
 def copy_program() -> Programs:
-    """d0 row 0 -> vxm0 in cycle 3 -> d1 row 5 in cycle 10."""
-    return {"d0.r": program(READ), "vxm0": program(3, CHAIN), "d1.w": program(10, WRITE)}
+    """d0 row 0 -> vxm0 in cycle 3 -> d1 row 5 in cycle 6."""
+    return {"d0.r": program(READ), "vxm0.i": program(3, ALU), "d1.w": program(6, WRITE)}
 
 
 LW = I(Opcode.LW, install=1)
@@ -52,22 +66,24 @@ WEIGHTS: list[InitialRows] = [("w0", slice_ << 10, 1) for slice_ in range(16)]
 
 
 def matmul_program() -> Programs:
-    """w0 row 0 -> LW in cycle 4, IW in 5; d0 row 0 -> ABC in 6; its sum -> d1 row 7 in cycle 14."""
+    """w0 row 0 -> LW in cycle 4, IW in 5; d0 row 0 -> ABC in 6; its sum -> vxm0 in 15 -> d1 row 7 in 18."""
     return {
         "w0.r": program(I(Opcode.READ, wide=1, addr=0)),
         "mxm0.w": program(4, LW),
         "d0.r": program(1, READ.replace(stream=west(16))),
         "mxm0.a": program(6, ABC),
-        "d1.w": program(14, I(Opcode.WRITE, wide=1, addr=7, stream=east(0))),
+        "vxm0.i": program(15, ALU.replace(x_wide=1, out_wide=1)),
+        "d1.w": program(18, I(Opcode.WRITE, wide=1, addr=7, stream=west(16))),
     }
 
 
 def gather_program() -> Programs:
-    """An index SG4 of d0 reaches w0 in cycle 3, whose row reaches d1 in cycle 6."""
+    """An index SG4 of d0 reaches w0 in cycle 3, whose row reaches vxm0 in 7 and d1 in 10."""
     return {
         "d0.r": program(I(Opcode.READ, wide=1, addr=0, stream=west(20))),
         "w0.r": program(3, I(Opcode.GATHER, addr=0, stream=east(1))),
-        "d1.w": program(6, I(Opcode.WRITE, addr=0, stream=east(1))),
+        "vxm0.i": program(7, ALU.replace(x=east(1))),
+        "d1.w": program(10, I(Opcode.WRITE, addr=0, stream=west(16))),
     }
 
 
@@ -87,7 +103,7 @@ def test_legal_programs_pass(programs: Programs, memory: list[InitialRows]) -> N
 
 # ------------------------------------------------------------ one instruction
 
-D0_DRIVES = "stream = W3: d0 may drive E0..E15 or W16..W23"
+D0_DRIVES = "stream = W3: stream of d0.r may be E0..E15 or W16..W23"
 
 
 @pytest.mark.parametrize(
@@ -95,16 +111,20 @@ D0_DRIVES = "stream = W3: d0 may drive E0..E15 or W16..W23"
     [
         ("d0.r", 0, READ.replace(count=0), "d0.r pc 0 'READ addr=0 count=0 stream=E0': READ: count = 0: must be"),
         ("d0.r", 0, READ.replace(amount=1), "d0.r pc 0 'READ addr=0 amount=1 stream=E0': READ on a mem.r queue: no"),
-        ("d0.r", 0, CHAIN, "d0.r pc 0 'CHAIN out=W16 x=E0': CHAIN: not an instruction of a mem.r queue"),
+        ("d0.r", 0, ALU, "d0.r pc 0 'ALU drive=1 out=W16 x=E0': ALU: not an instruction of a mem.r queue"),
         ("d0.r", 0, READ.replace(stream=west(3)), "cycle 0: d0.r pc 0 'READ addr=0 stream=W3': " + D0_DRIVES),
-        ("vxm0", 1, CHAIN.replace(x=west(16)), "cycle 3: vxm0 pc 1 'CHAIN out=W16 x=W16': x = W16: vxm0 may read E0.."),
-        ("vxm0", 1, CHAIN.replace(out=east(4)), "vxm0 pc 1 'CHAIN out=E4 x=E0': out = E4: vxm0 may drive W16..W23"),
-        ("vxm0", 1, CHAIN.replace(out=west(18), out_wide=1), "out = W18: an SG4 must start at a multiple of 4"),
-        ("vxm0", 1, CHAIN.replace(x=east(2), x_wide=1), "x = E2: an SG4 must start at a multiple of 4"),
-        ("vxm0", 1, CHAIN.replace(op0=13, src0=1), "op0 = 13: must be an operation of IntOp, 0..12"),
-        ("vxm0", 1, CHAIN.replace(op1=4, src1=1), "op1 = 4: must be an operation of RequantOp, 0..3"),
-        ("vxm0", 1, CHAIN.replace(src0=3), "src0 = 3: must be STREAM, IMM, SELF on a int ALU"),
-        ("vxm0", 1, CHAIN.replace(op1=RequantOp.MUL, src1=Source.SELF), "src1 = 2: must be STREAM, IMM on a requant"),
+        ("d1.w", 1, WRITE.replace(stream=east(0)), "stream = E0: stream of d1.w may be W16..W23"),
+        ("vxm0.i", 1, ALU.replace(x=west(16)), "cycle 3: vxm0.i pc 1 'ALU drive=1 out=W16 x=W16': x = W16: x of "),
+        ("vxm0.i", 1, ALU.replace(x=east(8)), "x = E8: x of vxm0.i may be E0..E7"),
+        ("vxm0.i", 1, ALU.replace(op=IntOp.ADD, y=east(4)), "y = E4: y of vxm0.i may be E8..E15"),
+        ("vxm0.i", 1, ALU.replace(out=east(4)), "out = E4: out of vxm0.i may be W16..W23"),
+        ("vxm0.i", 1, ALU.replace(out=west(18), out_wide=1), "out = W18: an SG4 must start at a multiple of 4"),
+        ("vxm0.i", 1, ALU.replace(x=east(2), x_wide=1), "x = E2: an SG4 must start at a multiple of 4"),
+        ("vxm0.i", 1, ALU.replace(op=19), "op = 19: must be an operation of INT on 'small', PASS, ADD, SUB, "),
+        ("vxm0.i", 1, ALU.replace(x_from=Source.IMM), "x_from = 1: must be STREAM, INT, MUL, ADD, SFU in the INT"),
+        ("vxm0.i", 1, ALU.replace(x_from=Source.REQUANT), "x_from = 3: must be STREAM, INT, MUL, ADD, SFU in the INT"),
+        ("vxm0.i", 1, ALU.replace(y_from=Source.ADD), "y_from = 5: must be STREAM, IMM, INT, SWAP in the INT pipe of"),
+        ("vxm0.i", 1, ALU.replace(fold=1, y_from=Source.SWAP), "fold = 1: needs y_from = INT, the pipe's own result"),
     ],
 )  # fmt: skip
 def test_instruction_rules(queue: str, index: int, step: Instruction, text: str) -> None:
@@ -113,11 +133,122 @@ def test_instruction_rules(queue: str, index: int, step: Instruction, text: str)
     rejects(SMALL, programs, text, D0)
 
 
-def test_legal_alu_operations_pass() -> None:
-    for op in IntOp:
-        programs = copy_program()
-        programs["vxm0"][1] = CHAIN.replace(op0=op, src0=Source.SELF, op1=RequantOp.MUL, src1=Source.IMM)
-        verify(SMALL, programs, D0)
+def pipe_program(pipe: PipeKind, *steps: Instruction) -> Programs:
+    """duo: SG4s of d1 on E0 and of d2 on E8 pass vxm0 from cycle 4 on, where the steps begin."""
+    read = I(Opcode.READ, wide=1, count=len(steps))
+    reads = {"d1.r": program(read.replace(stream=east(0))), "d2.r": program(1, read.replace(stream=east(8)))}
+    return reads | {f"vxm0{PIPE_QUEUES[pipe].value.removeprefix('vxm')}": program(4, *steps)}
+
+
+PIPE_MEMORY: list[InitialRows] = [(unit, slice_ << 8, 1) for unit in ("d1", "d2") for slice_ in range(4)]
+
+
+@pytest.mark.parametrize("pipe", DUO.pipes)
+def test_every_operation_of_a_pipe_passes(pipe: PipeKind) -> None:
+    """The first element sets the flag, the second one takes both operands from streams."""
+    wide = {"x_wide": 1, "y_wide": 1} if pipe is PipeKind.INT else {}
+    streams = {"x": east(0)} | ({"y": east(8)} if pipe is not PipeKind.SFU else {})
+    for op in operations(DUO, pipe):
+        tested = I(Opcode.ALU, op=op, drive=1, out=west(16), **streams, **wide)
+        first = tested.replace(op=IntOp.GT) if pipe is PipeKind.INT else tested
+        verify(DUO, pipe_program(pipe, first, tested), PIPE_MEMORY)
+
+
+def test_an_operation_without_y_reads_none() -> None:
+    step = I(Opcode.ALU, op=AddOp.PASS, x=east(0), y=west(4))
+    verify(DUO, pipe_program(PipeKind.ADD, step), PIPE_MEMORY)
+    text = "y = W4: y of vxm0.a may be E8..E15"
+    rejects(DUO, pipe_program(PipeKind.ADD, step.replace(op=AddOp.FADD)), text, PIPE_MEMORY)
+
+
+def test_a_square_takes_both_operands_from_one_stream() -> None:
+    step = I(Opcode.ALU, op=MulOp.FMUL, x=east(0), y=east(0))
+    verify(DUO, pipe_program(PipeKind.MUL, step), PIPE_MEMORY)
+    step = step.replace(op=AddOp.FADD)
+    rejects(DUO, pipe_program(PipeKind.ADD, step), "y = E0: y of vxm0.a may be E8..E15", PIPE_MEMORY)
+
+
+def test_operations_and_sources_are_those_of_the_core() -> None:
+    text = "op = 13: must be an operation of INT on 'nano', PASS, "
+    rejects(NANO, {"vxm0.i": program(I(Opcode.ALU, op=IntOp.FMAX, x_from=Source.INT))}, text, [])
+    text = "x_from = 5: must be STREAM, INT, REQUANT in the INT pipe of 'nano'"
+    rejects(NANO, {"vxm0.i": program(I(Opcode.ALU, x_from=Source.ADD))}, text, [])
+    rejects(NANO, {"vxm0.m": program()}, "unknown queue 'vxm0.m'", [])
+
+
+def test_swaps_stay_in_a_superlane() -> None:
+    eight = SMALL.replace(lanes=8, weight_streams=8, weight_groups=(SMALL.weight_groups[0].__class__(8, 1024),))
+    step = I(Opcode.ALU, op=IntOp.ADD, x_from=Source.INT, y_from=Source.SWAP, swap=2)
+    memory: list[InitialRows] = [("d0", 0, 1)]
+    programs = {"d0.r": program(READ), "vxm0.i": program(3, ALU, step)}
+    verify(eight, programs, memory)
+    programs["vxm0.i"] = program(3, ALU, step.replace(swap=3))
+    rejects(eight, programs, "swap = 3: 2^swap must be below the superlane's 8 lanes", memory)
+
+
+# ------------------------------------------------------------ result registers
+
+
+def forward_program(wait: int, **changes: int) -> Programs:
+    """INT converts in cycle 3, its first result; ADD takes it ``wait`` cycles later."""
+    taken = I(Opcode.ALU, op=AddOp.I2F, x_from=Source.INT).replace(**changes)
+    return {"d0.r": program(READ), "vxm0.i": program(3, ALU.replace(drive=0)), "vxm0.a": program(3 + wait, taken)}
+
+
+def test_a_result_is_taken_when_it_stands_in_the_register() -> None:
+    verify(SMALL, forward_program(PIPE_LATENCY[PipeKind.INT]), D0)
+    text = (
+        "cycle 3: vxm0.a pc 1 'ALU op=4 x_from=2' reads the result register of INT, whose first value stands there "
+        "from cycle 4 on, issued in 3 by vxm0.i pc 1 'ALU drive=0 out=W16 x=E0'"
+    )
+    rejects(SMALL, forward_program(0), text, D0)
+    text = "cycle 4: vxm0.a pc 1 'ALU op=4 x_from=4' reads the result register of MUL, which nothing writes"
+    rejects(SMALL, forward_program(1, x_from=Source.MUL), text, D0)
+
+
+@pytest.mark.parametrize("pipe", [PipeKind.MUL, PipeKind.ADD, PipeKind.SFU])
+def test_each_register_has_the_latency_of_its_pipe(pipe: PipeKind) -> None:
+    producer, latency = I(Opcode.ALU, x=east(0), y=east(8)), PIPE_LATENCY[pipe]
+    producer = producer if pipe is not PipeKind.SFU else I(Opcode.ALU, op=SfuOp.RECIP, x=east(0))
+    programs = pipe_program(pipe, producer)
+    taker = I(Opcode.ALU, x_from=Source[pipe.name])
+    programs["vxm0.i"] = program(4 + latency, taker)
+    verify(DUO, programs, PIPE_MEMORY)
+    programs["vxm0.i"] = program(3 + latency, taker)
+    rejects(DUO, programs, f"reads the result register of {pipe.name}, whose first value stands there", PIPE_MEMORY)
+
+
+def test_the_first_element_of_a_fold_reads_no_register() -> None:
+    """Later ones read what stands there: the first result of ADD only after 4 cycles."""
+    step = I(Opcode.ALU, op=AddOp.FADD, x=east(0), y_from=Source.ADD, count=2, gap=3, fold=1)
+    programs = pipe_program(PipeKind.ADD, step, step, step, step, step)
+    programs["vxm0.a"] = program(4, step)
+    verify(DUO, programs, PIPE_MEMORY)
+    programs["vxm0.a"] = program(4, step.replace(gap=2))
+    rejects(DUO, programs, "cycle 7: ", PIPE_MEMORY)
+    programs["vxm0.a"] = program(4, step.replace(fold=0))
+    rejects(DUO, programs, "cycle 4: ", PIPE_MEMORY)
+
+
+def test_swap_reads_the_pipe_s_own_register() -> None:
+    step = I(Opcode.ALU, op=IntOp.ADD, x=east(0), y_from=Source.SWAP)
+    rejects(DUO, pipe_program(PipeKind.INT, step), "reads the result register of INT, whose first", PIPE_MEMORY)
+    verify(DUO, pipe_program(PipeKind.INT, step.replace(y_from=Source.IMM), step), PIPE_MEMORY)
+
+
+@pytest.mark.parametrize("op", [IntOp.SELECT, IntOp.PICK])
+def test_the_flag_is_set_before_it_is_read(op: IntOp) -> None:
+    taker = I(Opcode.ALU, op=op, x=east(0), y_from=Source.IMM)
+    for compare in FLAG_OPS:
+        verify(DUO, pipe_program(PipeKind.INT, taker.replace(op=compare), taker), PIPE_MEMORY)
+    rejects(DUO, pipe_program(PipeKind.INT, taker), "reads the flag, which nothing writes", PIPE_MEMORY)
+    text = f"cycle 4: vxm0.i pc 1 '{taker}' reads the flag, whose first value stands there from cycle 6 on"
+    rejects(DUO, pipe_program(PipeKind.INT, taker, taker.replace(op=IntOp.GT)), text, PIPE_MEMORY)
+
+
+def test_pick_has_no_x() -> None:
+    steps = [ALU.replace(op=IntOp.GT, y_from=Source.IMM), I(Opcode.ALU, op=IntOp.PICK, x=west(0), y_from=Source.IMM)]
+    verify(SMALL, copy_program() | {"vxm0.i": program(3, *steps)}, D0)
 
 
 def switch_program(step: Instruction) -> Programs:
@@ -147,10 +278,23 @@ def _switch_step(step: Instruction, amount: int) -> Instruction:
     return I(step.op, amount=amount, **{name: step[name] for name in fields})
 
 
-def test_maxlane_is_wide() -> None:
-    step = I(Opcode.MAXLANE, wide=1, x=west(16), out=east(0))
+def test_permute_is_narrow() -> None:
+    step = I(Opcode.PERMUTE, x=west(16), y=west(16), out=east(0))
     verify(SMALL, switch_program(step), INDICES)
-    rejects(SMALL, switch_program(step.replace(wide=0)), "wide = 0: MAXLANE must be wide", INDICES)
+    text = "wide = 1: PERMUTE moves single streams, wide must be 0"
+    rejects(SMALL, switch_program(step.replace(wide=1)), text, INDICES)
+
+
+def test_the_switch_turns_outward_streams_inward() -> None:
+    step = I(Opcode.ROTATE, x=west(16), out=east(0))
+    rejects(SMALL, switch_program(step.replace(x=east(0))), "x = E0: x of sxm0 may be W16..W23", D0)
+    rejects(SMALL, switch_program(step.replace(out=west(16))), "out = W16: out of sxm0 may be E0..E15", D0)
+
+
+def test_a_weight_group_drives_the_first_inward_sg4() -> None:
+    memory: list[InitialRows] = [("w0", 0, 1)]
+    verify(SMALL, {"w0.r": program(READ.replace(stream=east(3)))}, memory)
+    rejects(SMALL, {"w0.r": program(READ.replace(stream=east(4)))}, "stream of w0.r may be E0..E3", memory)
 
 
 def test_transpose_fits_the_weight_bus() -> None:
@@ -199,41 +343,60 @@ def test_sequencing_errors_are_verify_errors() -> None:
 
 def test_an_operand_is_there_when_it_is_read() -> None:
     programs = copy_program()
-    programs["d1.w"] = program(11, WRITE)
+    programs["d1.w"] = program(7, WRITE)
     rejects(
         SMALL,
         programs,
-        "cycle 11: d1.w pc 1 'WRITE addr=5 stream=W16' reads W16 at position 3, where no value is; "
-        "nearest: vxm0 pc 1 'CHAIN out=W16 x=E0' passes in cycle 10",
+        "cycle 7: d1.w pc 1 'WRITE addr=5 stream=W16' reads W16 at position 3, where no value is; "
+        "nearest: vxm0.i pc 1 'ALU drive=1 out=W16 x=E0' passes in cycle 6",
         D0,
     )
-    del programs["vxm0"]
+    del programs["vxm0.i"]
     rejects(SMALL, programs, "where no value is; nothing upstream drives it", D0)
 
 
 def test_a_unit_does_not_see_what_its_own_position_drives() -> None:
-    programs = {"d0.r": program(READ), "d1.w": program(2, WRITE.replace(stream=east(0)))}
+    programs = {"d0.r": program(READ.replace(stream=west(16))), "d1.w": program(2, WRITE)}
     rejects(SMALL, programs, "cycle 2: d1.w pc 1", D0)
 
 
-def test_alu_operands_are_read_at_their_skew() -> None:
-    """ALU 2's y is read 4 cycles after issue."""
-    chain = CHAIN.replace(op2=IntOp.ADD, src2=Source.STREAM, y2=east(1))
-    late = {"d1.r": program(4, READ.replace(stream=east(1))), "vxm0": program(3, chain)}
-    programs = copy_program() | late
+def test_what_is_not_driven_is_on_no_stream() -> None:
+    programs = copy_program()
+    programs["vxm0.i"] = program(3, ALU.replace(drive=0))
+    rejects(SMALL, programs, "cycle 6: d1.w pc 1 'WRITE addr=5 stream=W16' reads W16 at position 3, where no", D0)
+
+
+def test_both_operands_are_read_at_issue() -> None:
+    programs = copy_program()
+    programs["vxm0.i"] = program(3, ALU.replace(op=IntOp.ADD, y=east(8)))
+    programs["d1.r"] = program(READ.replace(stream=east(8)))
     verify(SMALL, programs, [*D0, ("d1", 0, 1)])
-    programs["d1.r"] = program(READ.replace(stream=east(1)))
-    rejects(SMALL, programs, "cycle 7: vxm0 pc 1 ", [*D0, ("d1", 0, 1)])
+    programs["d1.r"] = program(1, READ.replace(stream=east(8)))
+    rejects(SMALL, programs, "cycle 3: vxm0.i pc 1 ", [*D0, ("d1", 0, 1)])
 
 
 def test_last_only_drives_after_the_last_element_alone() -> None:
     programs = copy_program()
     programs["d0.r"] = program(READ.replace(count=3))
-    programs["vxm0"] = program(3, CHAIN.replace(count=3, last_only=1))
-    programs["d1.w"] = program(12, WRITE)
+    programs["vxm0.i"] = program(3, ALU.replace(count=3, last_only=1))
+    programs["d1.w"] = program(8, WRITE)
     verify(SMALL, programs, D0)
-    programs["d1.w"] = program(10, WRITE)
-    rejects(SMALL, programs, "cycle 10: d1.w pc 1 'WRITE addr=5 stream=W16' reads W16 at position 3, where no", D0)
+    programs["d1.w"] = program(6, WRITE)
+    rejects(SMALL, programs, "cycle 6: d1.w pc 1 'WRITE addr=5 stream=W16' reads W16 at position 3, where no", D0)
+
+
+def test_two_pipes_may_not_drive_one_stream() -> None:
+    """An ADD of 4 cycles and an INT of 1, issued 3 cycles later, are driven together."""
+    wide = I(Opcode.ALU, op=AddOp.PASS, x=east(0), drive=1, out=west(16))
+    programs: Programs = {
+        "d1.r": program(READ.replace(wide=1, count=4)),
+        "vxm0.a": program(4, wide),
+        "vxm0.i": program(7, I(Opcode.ALU, x=east(0), x_wide=1, drive=1, out=west(18))),
+    }
+    text = "and vxm0.a pc 1 'ALU drive=1 op=0 out=W16 x=E0' both drive W18 at position 6"
+    rejects(DUO, programs, text, PIPE_MEMORY)
+    programs["vxm0.i"] = program(7, I(Opcode.ALU, x=east(0), x_wide=1, drive=1, out=west(20)))
+    verify(DUO, programs, PIPE_MEMORY)
 
 
 def test_one_driver_per_stream_position_and_cycle() -> None:
@@ -252,8 +415,8 @@ def test_a_passing_value_is_read_before_it_is_replaced() -> None:
     programs: Programs = {
         "w0.r": program(READ),
         "d0.r": program(1, READ),
-        "vxm0": program(4, CHAIN),
-        "d1.w": program(11, WRITE),
+        "vxm0.i": program(4, ALU),
+        "d1.w": program(7, WRITE),
     }
     text = (
         "cycle 3: d0.r pc 1 'READ addr=0 stream=E0' drives E0 at position 3 over the value that "
@@ -261,14 +424,15 @@ def test_a_passing_value_is_read_before_it_is_replaced() -> None:
     )
     memory: list[InitialRows] = [*D0, ("w0", 0, 1)]
     rejects(SMALL, programs, text, memory)
-    programs["d2.w"] = program(3, WRITE.replace(stream=east(0)))
+    programs["d0.r"] = program(1, READ.replace(stream=east(1)))
+    programs["vxm0.i"] = program(4, ALU.replace(op=IntOp.GT, x=east(1), y_from=Source.IMM))
     verify(SMALL, programs, memory)
 
 
 def test_the_index_pair_is_an_operand() -> None:
     programs = gather_program()
     programs["d0.r"] = program(I(Opcode.READ, wide=1, stream=west(16)))
-    rejects(SMALL, programs, "cycle 3: w0.r pc 1 'GATHER addr=0 stream=E1' reads W22 at position 2", INDICES)
+    rejects(SMALL, programs, "cycle 3: w0.r pc 1 'GATHER addr=0 stream=E1' reads W20 at position 2", INDICES)
 
 
 # ------------------------------------------------------------ memory
@@ -277,12 +441,12 @@ def test_the_index_pair_is_an_operand() -> None:
 def test_rows_exist() -> None:
     odd_depth = SMALL.replace(data_groups=(SMALL.data_groups[0].__class__(4, 300),) * 3)
     programs = copy_program()
-    programs["d1.w"] = program(10, WRITE.replace(addr=299))
+    programs["d1.w"] = program(6, WRITE.replace(addr=299))
     verify(odd_depth, programs, D0)
-    programs["d1.w"] = program(10, WRITE.replace(addr=300))
-    text = "cycle 10: d1.w pc 1 'WRITE addr=300 stream=W16': row 300 of d1: has 4 slices of 300"
+    programs["d1.w"] = program(6, WRITE.replace(addr=300))
+    text = "cycle 6: d1.w pc 1 'WRITE addr=300 stream=W16': row 300 of d1: has 4 slices of 300"
     rejects(odd_depth, programs, text, D0)
-    programs["d1.w"] = program(10, WRITE.replace(addr=4 << 9))
+    programs["d1.w"] = program(6, WRITE.replace(addr=4 << 9))
     rejects(SMALL, programs, "slice 4 of d1: has 4 slices of 512 rows", D0)
 
 
@@ -290,11 +454,11 @@ def test_a_row_is_read_only_after_its_first_write() -> None:
     programs = copy_program()
     text = "cycle 0: d0.r pc 0 'READ addr=0 stream=E0' reads slice 0 row 0 of d0, which is neither"
     rejects(SMALL, programs, text, [])
-    programs["d1.r"] = program(11, READ.replace(addr=5))
+    programs["d1.r"] = program(7, READ.replace(addr=5))
     verify(SMALL, programs, D0)
-    programs["d1.r"] = program(9, READ.replace(addr=5))
-    text = "reads slice 0 row 5 of d1, first written in cycle 10 by d1.w pc 1 'WRITE addr=5 stream=W16'"
-    rejects(SMALL, programs, f"cycle 9: d1.r pc 1 'READ addr=5 stream=E0' {text}", D0)
+    programs["d1.r"] = program(5, READ.replace(addr=5))
+    text = "reads slice 0 row 5 of d1, first written in cycle 6 by d1.w pc 1 'WRITE addr=5 stream=W16'"
+    rejects(SMALL, programs, f"cycle 5: d1.r pc 1 'READ addr=5 stream=E0' {text}", D0)
 
 
 def test_a_wide_read_needs_every_slice() -> None:
@@ -305,13 +469,13 @@ def test_a_wide_read_needs_every_slice() -> None:
 
 def test_no_row_is_read_in_the_cycle_of_its_write() -> None:
     programs = copy_program()
-    programs["d1.r"] = program(10, READ.replace(addr=5))
+    programs["d1.r"] = program(6, READ.replace(addr=5))
     memory: list[InitialRows] = [*D0, MemoryBlock("d1", 0, np.zeros((8, 16), np.uint8))]
     text = (
-        "cycle 10: d1.r pc 1 'READ addr=5 stream=E0' reads row 5 of d1 that d1.w pc 1 'WRITE addr=5 stream=W16' writes"
+        "cycle 6: d1.r pc 1 'READ addr=5 stream=E0' reads row 5 of d1 that d1.w pc 1 'WRITE addr=5 stream=W16' writes"
     )
     rejects(SMALL, programs, text, memory)
-    programs["d1.r"] = program(10, READ.replace(addr=6))
+    programs["d1.r"] = program(6, READ.replace(addr=6))
     verify(SMALL, programs, memory)
 
 
@@ -387,7 +551,7 @@ def test_every_element_of_lw_finds_the_weight_bus_full() -> None:
 def test_abc_multiplies_only_after_an_install() -> None:
     programs = matmul_program()
     programs["d0.r"], programs["mxm0.a"] = program(READ.replace(stream=west(16))), program(5, ABC)
-    programs["d1.w"][0] = I(Opcode.NOP, n=13)
+    programs["vxm0.i"][0], programs["d1.w"][0] = I(Opcode.NOP, n=14), I(Opcode.NOP, n=17)
     verify(SMALL, programs, D0 + WEIGHTS)
     programs["mxm0.w"] = program(4, LW.replace(install=0), 1, IW)
     text = "multiplies before the first IW of mxm0, in cycle 6 by mxm0.w pc 3 'IW'"
@@ -402,7 +566,7 @@ def test_accumulation_starts_with_a_start() -> None:
     rejects(SMALL, programs, "accumulates into row 0, which no ABC has started", D0 + WEIGHTS)
     programs["d0.r"] = program(1, READ.replace(stream=west(16), count=2))
     programs["mxm0.a"] = program(6, ABC.replace(emit=0), ABC.replace(start=0))
-    programs["d1.w"][0] = I(Opcode.NOP, n=15)
+    programs["vxm0.i"][0], programs["d1.w"][0] = I(Opcode.NOP, n=16), I(Opcode.NOP, n=19)
     verify(SMALL, programs, D0 + WEIGHTS)
     programs["mxm0.a"] = program(6, ABC.replace(emit=0), ABC.replace(start=0, row=1))
     rejects(SMALL, programs, "accumulates into row 1, which no ABC has started", D0 + WEIGHTS)
@@ -441,12 +605,12 @@ def test_live_tensors_do_not_overlap(a: TensorInfo, b: TensorInfo, text: str | N
 
 def test_the_lowest_cycle_is_reported_first() -> None:
     programs = copy_program()
-    programs["d1.w"] = program(11, WRITE, WRITE.replace(stream=west(3)))
+    programs["d1.w"] = program(7, WRITE, WRITE.replace(stream=west(3)))
     programs["d2.r"] = program(3, READ)
     rejects(SMALL, programs, "cycle 3: d2.r pc 1 'READ addr=0 stream=E0' reads slice 0 row 0 of d2", D0)
 
 
-@pytest.mark.parametrize("queue", ["d0.r", "d1.w", "vxm0", "sxm0", "mxm0.a", "w0.r"])
+@pytest.mark.parametrize("queue", ["d0.r", "d1.w", "vxm0.i", "vxm0.a", "sxm0", "mxm0.a", "w0.r"])
 def test_a_dense_program_does_not_survive_a_late_queue(queue: str) -> None:
     """One more idle cycle before the first unit instruction (earlier, a SYNC might absorb it)."""
     programs, memory = random_program(SMALL, 3, 120)
@@ -461,8 +625,8 @@ def test_sixty_thousand_elements_take_seconds() -> None:
     again = I(Opcode.REPEAT, n=4)
     programs: Programs = {
         "d0.r": program(READ.replace(count=4000), again),
-        "vxm0": program(3, CHAIN.replace(count=4000), again),
-        "d1.w": program(10, WRITE.replace(count=4000), again),
+        "vxm0.i": program(3, ALU.replace(count=4000), again),
+        "d1.w": program(6, WRITE.replace(count=4000), again),
         "w0.r": program(I(Opcode.READ, wide=1, count=1000), again),
         "mxm0.w": program(4, LW.replace(count=1000), again),
     }

@@ -6,26 +6,34 @@ only, so the expected rows come back if and only if the timing table is right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import enum
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cocotb_tests.core.programs import Item, address, random_bytes, rows_block, wide_blocks
 from compiler.image import MemoryBlock
-from golden.numerics import Bytes, int32_to_planes, planes_to_int32, wrap32
+from compiler.operands import readable
+from golden.numerics import Bytes, Int32, int32_to_planes, wrap32
 from golden.units.switch import switch, transpose
-from hdl.config import STREAMS_PER_GROUP, AluKind, LpuConfig
+from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind
 from hdl.isa import (
     IW_TO_ABC,
     LW_TO_IW,
+    PIPE_LATENCY,
+    PIPE_QUEUES,
+    AddOp,
     Instruction,
     IntOp,
+    MulOp,
     Opcode,
     RequantOp,
+    SfuOp,
     Source,
     east,
     queue,
+    sources,
     timing,
     west,
 )
@@ -64,7 +72,7 @@ class Scenario:
     def skew(self, op: Opcode, operand: str) -> int:
         return timing(self.config, queue(self.config, self.under_test).kind, op).skew[operand]
 
-    def add(self, role: str, queue_name: str, cycle: int, op: Opcode, **fields: int) -> None:
+    def add(self, role: str, queue_name: str, cycle: int, op: Opcode, /, **fields: int) -> None:
         self.items.append(Item(role, queue_name, cycle, Instruction.of(op, **fields)))
 
     def operand(self, role: str, memory: str, code: int, cycle: int, rows: Bytes | None = None, at: str = "") -> Bytes:
@@ -87,9 +95,25 @@ class Scenario:
         self.add("weights", f"{memory}.r", issue, Opcode.READ, addr=SOURCE_ROW, stride=1, count=count, wide=1)
         return data
 
+    def vectors(self, role: str, memory: str, code: int, cycle: int, words: Int32) -> None:
+        """words [n, L] that memory puts on the SG4 ``code`` at the vector unit from ``cycle`` on, one a cycle."""
+        planes = np.stack([int32_to_planes(word) for word in words], axis=1)
+        row = SOURCE_ROW + len(self.memory)
+        self.memory += wide_blocks(self.config, self.config.unit(memory), row, planes)
+        issue = cycle - self.func(f"{memory}.r", Opcode.READ) - self._hops(memory, "vxm0")
+        self.add(role, f"{memory}.r", issue, Opcode.READ, stream=code, addr=row, stride=1, count=len(words), wide=1)
+
     def result(self, source: str, memory: str, code: int, driven: int, rows: Bytes) -> None:
-        """rows [1 or 4, L], driven by unit ``source`` in cycle ``driven``, end in ``memory``."""
+        """rows [1 or 4, L], driven by unit ``source`` in cycle ``driven``, end in ``memory``.
+
+        Memories read outward streams: what is driven inward passes through the INT pipe.
+        """
         unit, wide = self.config.unit(memory), len(rows) > 1
+        if source != "vxm0":
+            issue, x = driven + self._hops(source, "vxm0"), {"x": code, "x_wide": int(wide)}
+            code = west(self.config.weight_streams)
+            self.add("result", "vxm0.i", issue, Opcode.ALU, **x, drive=1, out=code, out_wide=int(wide))
+            source, driven = "vxm0", issue + self.func("vxm0.i", Opcode.ALU)
         cycle = driven + self._hops(source, memory)
         addr = address(self.config, unit, 0, RESULT_ROW)
         self.add("result", f"{memory}.w", cycle, Opcode.WRITE, stream=code, addr=addr, wide=int(wide))
@@ -132,10 +156,10 @@ def gather(config: LpuConfig, seed: int) -> Scenario:
 
 
 def write(config: LpuConfig, seed: int) -> Scenario:
-    s = Scenario(config, "d0.w", seed)
-    data = s.operand("stream", "w0", east(3), ISSUE + s.skew(Opcode.WRITE, "stream"))
-    s.add("tested", "d0.w", ISSUE, Opcode.WRITE, addr=RESULT_ROW, stream=east(3))
-    s.returned("d0", data)
+    s = Scenario(config, "w0.w", seed)
+    data = s.operand("stream", "d0", west(s.weight_index + 2), ISSUE + s.skew(Opcode.WRITE, "stream"))
+    s.add("tested", "w0.w", ISSUE, Opcode.WRITE, addr=RESULT_ROW, stream=west(s.weight_index + 2))
+    s.returned("w0", data)
     return s
 
 
@@ -145,8 +169,8 @@ def scatter(config: LpuConfig, seed: int) -> Scenario:
     index[0, lane] = 9
     code = west(config.index_streams(unit)[0])
     s.operand("index", "d0", code, ISSUE + s.skew(Opcode.SCATTER, "index"), index)
-    data = s.operand("stream", "d1", west(s.weight_index), ISSUE + s.skew(Opcode.SCATTER, "stream"))
-    s.add("tested", "w0.w", ISSUE, Opcode.SCATTER, addr=RESULT_ROW, stream=west(s.weight_index), lane=lane)
+    data = s.operand("stream", "d1", west(s.weight_index + 2), ISSUE + s.skew(Opcode.SCATTER, "stream"))
+    s.add("tested", "w0.w", ISSUE, Opcode.SCATTER, addr=RESULT_ROW, stream=west(s.weight_index + 2), lane=lane)
     s.returned("w0", data, RESULT_ROW + 9)
     return s
 
@@ -160,8 +184,8 @@ def _multiply(s: Scenario, installed: int, array: Bytes) -> None:
     skew = timing(s.config, queue(s.config, "mxm0.a").kind, Opcode.ABC).skew["stream"]
     x = s.operand("x", "d1", west(s.weight_index), cycle + skew, at="mxm0")
     y = array.view(np.int8).astype(np.int32) @ x[0].view(np.int8).astype(np.int32)
-    s.add("product", "mxm0.a", cycle, Opcode.ABC, stream=west(s.weight_index), out=east(4), start=1, emit=1)
-    s.result("mxm0", "d0", east(4), cycle + s.func("mxm0.a", Opcode.ABC), int32_to_planes(y.astype(np.int32)))
+    s.add("product", "mxm0.a", cycle, Opcode.ABC, stream=west(s.weight_index), out=east(0), start=1, emit=1)
+    s.result("mxm0", "d0", east(0), cycle + s.func("mxm0.a", Opcode.ABC), int32_to_planes(y.astype(np.int32)))
 
 
 def _in_order(tile: Bytes) -> Bytes:
@@ -192,20 +216,91 @@ def load_and_install(config: LpuConfig, seed: int) -> Scenario:
 # ---------------------------------------------------------------------------- vector
 
 
-def chain(config: LpuConfig, seed: int) -> Scenario:
-    """x and every y from a stream of its own."""
-    s, memories = Scenario(config, "vxm0", seed), ("d0", "w0", "d1", "d0")
-    x = s.operand("x", memories[0], east(0), ISSUE + s.skew(Opcode.CHAIN, "x"))[0].view(np.int8).astype(np.int32)
-    fields, value = {"x": east(0), "out_wide": 1, "out": (out := west(s.weight_index))}, x
-    for k, kind in enumerate(config.alus):
-        y = s.operand(f"y{k}", memories[k + 1], east(k + 1), ISSUE + s.skew(Opcode.CHAIN, f"y{k}"))
-        wide = y[0].view(np.int8).astype(np.int64)
-        value = wrap32(value + wide) if kind is AluKind.INT else wrap32(value * wide)
-        op = IntOp.ADD if kind is AluKind.INT else RequantOp.MUL
-        fields |= {f"y{k}": east(k + 1), f"src{k}": Source.STREAM, f"op{k}": op}
-    s.add("tested", "vxm0", ISSUE, Opcode.CHAIN, **fields)
-    s.result("vxm0", "d0", out, ISSUE + s.func("vxm0", Opcode.CHAIN), int32_to_planes(value))
-    return s
+def _floats(rng: np.random.Generator, n: int, lanes: int) -> Int32:
+    """Words [n, lanes] of fp32 numbers in 1..1000: nothing is subnormal, 0 or beyond int32."""
+    return rng.uniform(1, 1000, (n, lanes)).astype(np.float32).view(np.int32)
+
+
+def _alu(pipe: PipeKind, x: Int32, y: Int32) -> Int32:
+    """x + y, x * y or int32(x), whatever the pipe does on words [lanes]."""
+    floats = x.view(np.float32), y.view(np.float32)
+    match pipe:
+        case PipeKind.INT:
+            return x + y
+        case PipeKind.REQUANT:
+            return wrap32(x.astype(np.int64) * y)
+        case PipeKind.MUL:
+            return (floats[0] * floats[1]).view(np.int32)
+        case PipeKind.ADD:
+            return (floats[0] + floats[1]).view(np.int32)
+        case PipeKind.SFU:
+            return np.rint(floats[0]).astype(np.int32)
+
+
+_OPERATIONS: Mapping[PipeKind, enum.IntEnum] = {
+    PipeKind.INT: IntOp.ADD,
+    PipeKind.REQUANT: RequantOp.MUL,
+    PipeKind.MUL: MulOp.FMUL,
+    PipeKind.ADD: AddOp.FADD,
+    PipeKind.SFU: SfuOp.F2I,
+}
+"""What :func:`_alu` computes."""
+
+
+def _pipe_queue(pipe: PipeKind) -> str:
+    return f"vxm0{PIPE_QUEUES[pipe].value.removeprefix('vxm')}"
+
+
+def _stream_fields(config: LpuConfig, pipe: PipeKind) -> dict[str, int]:
+    """Streams of x and, where the pipe has one, y: the first SG4 that each may name."""
+    fields = [field for field in ("x", "y") if sources(config, pipe, field)]
+    names = {field: readable(config, queue(config, _pipe_queue(pipe)), field)[0] for field in fields}
+    if pipe is PipeKind.MUL:
+        names["y"] = readable(config, queue(config, _pipe_queue(PipeKind.INT)), "y")[0]
+    wide = {f"{field}_wide": 1 for field in (*fields, "out")} if pipe is PipeKind.INT else {}
+    return names | wide | {"op": _OPERATIONS[pipe]}
+
+
+def _computes(pipe: PipeKind) -> Builder:
+    """x and y from streams, the result driven."""
+
+    def build(config: LpuConfig, seed: int) -> Scenario:
+        s = Scenario(config, _pipe_queue(pipe), seed)
+        fields, out = _stream_fields(config, pipe), west(s.weight_index)
+        words = {field: _floats(s.rng, 1, config.lanes) for field in ("x", "y")}
+        if pipe is PipeKind.REQUANT:
+            words["y"] = s.rng.integers(1, 1 << (config.mult_bits - 1), (1, config.lanes), np.int32)
+        for operand, memory in (("x", "d0"), ("y", "d1")):
+            if operand in fields:
+                s.vectors(operand, memory, fields[operand], ISSUE + s.skew(Opcode.ALU, operand), words[operand])
+        s.add("tested", s.under_test, ISSUE, Opcode.ALU, **fields, drive=1, out=out)
+        result = int32_to_planes(_alu(pipe, words["x"][0], words["y"][0]))
+        s.result("vxm0", "d0", out, ISSUE + s.func(s.under_test, Opcode.ALU), result)
+        return s
+
+    return build
+
+
+def _forwards(pipe: PipeKind) -> Builder:
+    """Three results of the pipe in successive cycles; another pipe takes the middle one from the register."""
+
+    def build(config: LpuConfig, seed: int) -> Scenario:
+        taker = PipeKind.INT if pipe is not PipeKind.INT else config.pipes[-2] if config.has_floats else config.pipes[1]
+        s = Scenario(config, _pipe_queue(taker), seed)
+        fields, words = _stream_fields(config, pipe), _floats(s.rng, 3, config.lanes)
+        imm = 3 if pipe in (PipeKind.INT, PipeKind.REQUANT) else int(np.float32(3).view(np.int32))
+        if "y" in fields:
+            fields |= {"y_from": Source.IMM, "imm": imm}
+        made = [_alu(pipe, word, np.full_like(word, imm)) for word in words]
+        first, out = ISSUE - PIPE_LATENCY[pipe] - 1, west(s.weight_index)
+        s.vectors("producer", "d0", fields["x"], first, words)
+        s.add("producer", _pipe_queue(pipe), first, Opcode.ALU, **fields, count=3)
+        wide = {"out_wide": 1} if taker is PipeKind.INT else {}
+        s.add("tested", s.under_test, ISSUE, Opcode.ALU, x_from=Source[pipe.name], drive=1, out=out, **wide)
+        s.result("vxm0", "d0", out, ISSUE + s.func(s.under_test, Opcode.ALU), int32_to_planes(made[1]))
+        return s
+
+    return build
 
 
 # ---------------------------------------------------------------------------- switch
@@ -219,26 +314,18 @@ def _switch(op: Opcode, wide: bool, amount: int) -> Builder:
         for name, memory in (("x", "d0"), ("y", "d1")):
             if name in timing(config, queue(config, "sxm0").kind, op).skew:
                 data = random_bytes(s.rng, count, config.lanes)
-                if wide:
-                    data[3] &= 0x7F  # positive: the maximum is not the 0 of an empty stream
                 if op is Opcode.PERMUTE and name == "y":
                     data = (data - 1) % np.uint8(config.superlane_lanes)
                 operands[name] = s.operand(name, memory, codes[name], ISSUE + s.skew(op, name), data)
         x, y = operands["x"], operands["y"]
         assert x is not None
-        instruction = Instruction.of(op, out=east(4), wide=int(wide), amount=amount, **codes)
+        instruction = Instruction.of(op, out=east(0), wide=int(wide), amount=amount, **codes)
         s.items.append(Item("tested", "sxm0", ISSUE, instruction))
         rows = switch(config, instruction, x, y)
-        s.result("sxm0", "d0", east(4), ISSUE + s.func("sxm0", op), rows)
+        s.result("sxm0", "d0", east(0), ISSUE + s.func("sxm0", op), rows)
         return s
 
     return build
-
-
-def max_lane(config: LpuConfig, seed: int) -> Scenario:
-    s = _switch(Opcode.MAXLANE, True, 0)(config, seed)
-    assert planes_to_int32(np.stack([row for _, _, row in s.results])).min() > 0
-    return s
 
 
 def transpose_(config: LpuConfig, seed: int) -> Scenario:
@@ -253,22 +340,26 @@ def transpose_(config: LpuConfig, seed: int) -> Scenario:
     return s
 
 
-SCENARIOS: dict[str, Builder] = {
-    "READ": read,
-    "GATHER": gather,
-    "WRITE": write,
-    "SCATTER": scatter,
-    "LW IW ABC": load_weights,
-    "LW install": load_and_install,
-    "CHAIN": chain,
-    "SHIFT": _switch(Opcode.SHIFT, False, 1),
-    "ROTATE": _switch(Opcode.ROTATE, False, 3),
-    "PERMUTE": _switch(Opcode.PERMUTE, False, 0),
-    "DISTRIBUTE": _switch(Opcode.DISTRIBUTE, False, 2),
-    "SELECT": _switch(Opcode.SELECT, False, 2),
-    "TRANSPOSE": transpose_,
-    "MAXLANE": max_lane,
-}
+def scenarios(config: LpuConfig) -> dict[str, Builder]:
+    """By name; every instruction, every pipe and the register of every pipe of the core has one."""
+    found: dict[str, Builder] = {
+        "READ": read,
+        "GATHER": gather,
+        "WRITE": write,
+        "SCATTER": scatter,
+        "LW IW ABC": load_weights,
+        "LW install": load_and_install,
+        "SHIFT": _switch(Opcode.SHIFT, False, 1),
+        "wide SHIFT": _switch(Opcode.SHIFT, True, 1),
+        "ROTATE": _switch(Opcode.ROTATE, False, 3),
+        "PERMUTE": _switch(Opcode.PERMUTE, False, 0),
+        "DISTRIBUTE": _switch(Opcode.DISTRIBUTE, False, 2),
+        "SELECT": _switch(Opcode.SELECT, False, 2),
+        "TRANSPOSE": transpose_,
+    }
+    for pipe in config.pipes:
+        found |= {f"{pipe.name} pipe": _computes(pipe), f"{pipe.name} register": _forwards(pipe)}
+    return found
 
 
 def shifts(scenario: Scenario) -> Iterator[tuple[str, int]]:

@@ -18,7 +18,7 @@ CHECKED = preset("nano").replace(name="checked", data_groups=(MemoryGroup(4, 100
 """100 rows, so that there are addresses without a row."""
 UNCHECKED = CHECKED.replace(assertions=False)
 STATUS = (Register.CYCLES, Register.ERRORS, Register.ERROR_QUEUE, Register.ERROR_CYCLE)
-FOREIGN = int(Opcode.CHAIN)
+FOREIGN = int(Opcode.ALU)
 
 
 class RawScript(Script):

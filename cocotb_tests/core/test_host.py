@@ -97,7 +97,7 @@ def test_a_running_core_refuses(target: str) -> None:
         "start": int(Register.CONTROL),
     }
     script = RawScript(CONFIG)
-    script.load_programs({"vxm0": [Instruction.of(Opcode.NOP, n=200), END]})
+    script.load_programs({"sxm0": [Instruction.of(Opcode.NOP, n=200), END]})
     script.start()
     script.write_word(addresses[target], 1)
     refused(script, "WRITE", addresses[target])

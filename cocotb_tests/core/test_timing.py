@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cocotb_tests.core.programs import Item, programs, traced
-from cocotb_tests.core.scenarios import SCENARIOS, Scenario, shifts
+from cocotb_tests.core.scenarios import Scenario, scenarios, shifts
 from golden.trace import Event, read_trace
 from hdl.config import LpuConfig
 from hdl.isa import CONTROL_OPCODES, Opcode, queue, timing
@@ -34,7 +34,7 @@ def test_operands_and_results_are_there_in_their_cycle_only(preset_name: str) ->
     """On time the result is right; with any one operand, or the one that takes the result, a cycle off it is wrong."""
     config, cases = traced(preset_name), []
     jobs: list[Job] = []
-    for name, build in SCENARIOS.items():
+    for name, build in scenarios(config).items():
         for role, cycles in (("nothing", 0), *shifts(build(config, 0))):
             scenario = build(config, len(jobs) + 1)
             items = [item.moved(cycles if item.role == role else 0) for item in scenario.items]
@@ -53,12 +53,12 @@ def test_operands_and_results_are_there_in_their_cycle_only(preset_name: str) ->
 def test_latencies_of_the_trace(preset_name: str) -> None:
     """Cycles from the issue event to the result event of each superlane."""
     config = traced(preset_name)
-    scenarios = [build(config, 7) for build in SCENARIOS.values()]
+    built = [build(config, 7) for build in scenarios(config).values()]
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / str(i) for i in range(len(scenarios))]
-        run_programs(config, [job(s, s.items, path) for s, path in zip(scenarios, paths, strict=True)])
+        paths = [Path(folder) / str(i) for i in range(len(built))]
+        run_programs(config, [job(s, s.items, path) for s, path in zip(built, paths, strict=True)])
         traces = [read_trace(path.read_text().splitlines()) for path in paths]
-    for scenario, trace in zip(scenarios, traces, strict=True):
+    for scenario, trace in zip(built, traces, strict=True):
         for item in scenario.items:
             if item.role in ("tested", "product"):
                 check_latency(config, item, trace)
@@ -79,5 +79,6 @@ def check_latency(config: LpuConfig, item: Item, trace: list[Event]) -> None:
 
 
 def test_every_instruction_has_a_scenario() -> None:
-    used = {item.instruction.op for build in SCENARIOS.values() for item in build(traced("small"), 0).items}
+    config = traced("small")
+    used = {item.instruction.op for build in scenarios(config).values() for item in build(config, 0).items}
     assert used == set(Opcode) - CONTROL_OPCODES

@@ -1,4 +1,4 @@
-"""golden/numerics.py against python's unbounded integers and fractions."""
+"""Integer operations of the INT and REQUANT pipes against python's unbounded integers and fractions."""
 
 from __future__ import annotations
 
@@ -39,31 +39,36 @@ def array(values: list[int]) -> Int32:
 
 
 INT_VALUES: dict[IntOp, Callable[[int, int, bool, int], int]] = {
-    IntOp.PASS: lambda x, y, p, imm: x,
-    IntOp.ADD: lambda x, y, p, imm: to_int32(x + y),
-    IntOp.SUB: lambda x, y, p, imm: to_int32(x - y),
-    IntOp.RSUB: lambda x, y, p, imm: to_int32(y - x),
-    IntOp.MAX: lambda x, y, p, imm: max(x, y),
-    IntOp.MIN: lambda x, y, p, imm: min(x, y),
-    IntOp.AND: lambda x, y, p, imm: x & y,
-    IntOp.OR: lambda x, y, p, imm: x | y,
-    IntOp.XOR: lambda x, y, p, imm: x ^ y,
-    IntOp.GT: lambda x, y, p, imm: x,
-    IntOp.EQ: lambda x, y, p, imm: x,
-    IntOp.SELECT: lambda x, y, p, imm: x if p else y,
-    IntOp.PICK: lambda x, y, p, imm: y if p else imm,
+    IntOp.PASS: lambda x, y, f, imm: x,
+    IntOp.ADD: lambda x, y, f, imm: to_int32(x + y),
+    IntOp.SUB: lambda x, y, f, imm: to_int32(x - y),
+    IntOp.RSUB: lambda x, y, f, imm: to_int32(y - x),
+    IntOp.MAX: lambda x, y, f, imm: max(x, y),
+    IntOp.MIN: lambda x, y, f, imm: min(x, y),
+    IntOp.AND: lambda x, y, f, imm: x & y,
+    IntOp.OR: lambda x, y, f, imm: x | y,
+    IntOp.XOR: lambda x, y, f, imm: x ^ y,
+    IntOp.GT: lambda x, y, f, imm: x,
+    IntOp.EQ: lambda x, y, f, imm: x,
+    IntOp.SELECT: lambda x, y, f, imm: x if f else y,
+    IntOp.PICK: lambda x, y, f, imm: y if f else imm,
 }
 
 
-@pytest.mark.parametrize("op", IntOp)
+@pytest.mark.parametrize("op", INT_VALUES)
 def test_int_alu(op: IntOp) -> None:
     xs, ys = operands(int(op))
-    predicates = [bool((i * 7) % 3) for i in range(len(xs))]
-    value, predicate = numerics.int_alu(op, array(xs), array(ys), np.array(predicates), -77)
-    assert value.tolist() == [INT_VALUES[op](x, y, p, -77) for x, y, p in zip(xs, ys, predicates, strict=True)]
+    flags = [bool((i * 7) % 3) for i in range(len(xs))]
+    value, flag = numerics.int_alu(op, array(xs), array(ys), np.array(flags), -77)
+    assert value.tolist() == [INT_VALUES[op](x, y, f, -77) for x, y, f in zip(xs, ys, flags, strict=True)]
     compare = {IntOp.GT: lambda x, y: x > y, IntOp.EQ: lambda x, y: x == y}.get(op)
-    expected = predicates if compare is None else [compare(x, y) for x, y in zip(xs, ys, strict=True)]
-    assert predicate.tolist() == expected
+    expected = flags if compare is None else [compare(x, y) for x, y in zip(xs, ys, strict=True)]
+    assert flag.tolist() == expected
+
+
+def test_every_int_operation_is_defined() -> None:
+    x = array(EDGES)
+    assert all(numerics.int_alu(op, x, x[::-1], x > 0, 0)[0].dtype == np.int32 for op in IntOp)
 
 
 def requant_value(config: LpuConfig, op: RequantOp, x: int, y: int) -> int:

@@ -87,16 +87,16 @@ def test_repeat_within_a_loop_uses_the_iterations_base() -> None:
 def test_addresses_wrap_and_other_queues_have_none() -> None:
     elements, _ = issued(ins(Opcode.READ, count=3, addr=1, stride=-1), END)
     assert [addr for *_, addr in elements] == [1, 0, ADDR_MASK]
-    elements, _ = issued(ins(Opcode.CHAIN, count=2), END, queue="vxm0")
+    elements, _ = issued(ins(Opcode.ALU, count=2), END, queue="vxm0.m")
     assert elements == [(0, 0, 0, 0), (1, 0, 1, 0)]
 
 
 def test_notify_releases_sync_two_cycles_later() -> None:
-    programs = {"d0.r": [SYNC, READ, END], "w0.r": [nop(5), NOTIFY, READ, END], "vxm0": [nop(6), SYNC, END]}
+    programs = {"d0.r": [SYNC, READ, END], "w0.r": [nop(5), NOTIFY, READ, END], "vxm0.i": [nop(6), SYNC, END]}
     expansion = expand(SMALL, programs)
     assert [e.cycle for e in expansion.elements["d0.r"]] == [7]
     assert [e.cycle for e in expansion.elements["w0.r"]] == [6]
-    assert expansion.ends["vxm0"] == 7, "a SYNC reached in the cycle after the NOTIFY still counts"
+    assert expansion.ends["vxm0.i"] == 7, "a SYNC reached in the cycle after the NOTIFY still counts"
     assert expansion.cycles == 8 + SMALL.superlanes
 
 

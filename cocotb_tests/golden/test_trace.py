@@ -109,8 +109,8 @@ DIFFERENCES = [
         "pc 0: SHIFT amount=1, issued in cycle 20",
     ),
     (
-        [*TRACE, Event(30, "vxm0", "R", 0, 7)],
-        "cycle 30, queue vxm0, superlane 0: result in rtl only; no such instruction in the program",
+        [*TRACE, Event(30, "vxm0.i", "R", 0, 7)],
+        "cycle 30, queue vxm0.i, superlane 0: result in rtl only; no such instruction in the program",
     ),
     (TRACE[:-1], "cycle 25, queue sxm0, superlane 0: result in golden only; pc 1: TRANSPOSE, issued in cycle 21"),
 ]

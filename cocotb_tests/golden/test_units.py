@@ -12,15 +12,15 @@ from golden.streams import StreamError, StreamRegisters
 from golden.units.matrix import MatrixTwin
 from golden.units.memory import MemoryTwin
 from golden.units.switch import switch, transpose
-from golden.units.vector import VectorTwin
-from hdl.config import LpuConfig, MemoryGroup, preset
-from hdl.isa import Element, Instruction, IntOp, Opcode, RequantOp, Source, east, west
+from golden.units.vector import Entering, VectorError, VectorTwin
+from hdl.config import LpuConfig, MemoryGroup, PipeKind, preset
+from hdl.isa import AddOp, Element, Instruction, IntOp, MulOp, Opcode, RequantOp, SfuOp, Source, east, west
 
 NANO, SMALL, DUO = preset("nano"), preset("small"), preset("duo")
 
 
-def element(op: Opcode, number: int = 0, addr: int = 0, **values: int) -> Element:
-    return Element(0, 0, Instruction.of(op, **values), number, addr)
+def element(opcode: Opcode, number: int = 0, addr: int = 0, **values: int) -> Element:
+    return Element(0, 0, Instruction.of(opcode, **values), number, addr)
 
 
 def random_bytes(seed: int, *shape: int) -> Bytes:
@@ -165,26 +165,88 @@ def int32s(*values: int) -> np.ndarray:
     return np.array(values, np.int32)
 
 
-def test_chain_passes_values_and_predicate_along() -> None:
-    unit = VectorTwin(NANO)
-    fields = dict(op0=IntOp.GT, src0=Source.STREAM, op1=RequantOp.MUL, src1=Source.IMM, op2=IntOp.PICK, imm=-3)
-    y0, y2 = int32s(0, 5, -9, 7), int32s(40, 41, 42, 43)
-    # predicate = x > y0; PICK: predicate ? y2 : imm
-    value = unit.chain(element(Opcode.CHAIN, **fields), int32s(1, 5, -8, 6), [y0, None, y2])
-    assert value.tolist() == [40, -3, 42, -3]
-    fields["op2"] = IntOp.SELECT
-    value = unit.chain(element(Opcode.CHAIN, **fields), int32s(1, 5, -8, 6), [y0, None, y2])
-    assert value.tolist() == [-3, 41, 24, 43], "MUL by imm = -3 (8 bits signed) where x > y0, else y2"
+def floats(*values: float) -> np.ndarray:
+    return np.array(values, np.float32).view(np.int32)
 
 
-def test_self_is_the_alus_own_last_result_and_restarts_at_the_first_element() -> None:
+def enter(unit: VectorTwin, pipe: PipeKind, x: np.ndarray, number: int = 0, **fields: int) -> list[int]:
+    """The result of an element on a streamed x, which is in the pipe's register afterwards."""
+    unit.registers[pipe] = unit.enter(Entering(pipe, element(Opcode.ALU, number, **fields), x, None))
+    return unit.registers[pipe].tolist()
+
+
+def test_operands_are_streams_registers_and_the_sign_extended_immediate() -> None:
+    unit, x, y = VectorTwin(NANO), int32s(1, 5, -8, 6), int32s(40, -41, 42, 43)
+    both = Entering(PipeKind.INT, element(Opcode.ALU, op=IntOp.SUB), x, y)
+    assert unit.enter(both).tolist() == [-39, 46, -50, -37]
+    assert enter(unit, PipeKind.INT, x, op=IntOp.ADD, y_from=Source.IMM, imm=-3) == [-2, 2, -11, 3]
+    fields = dict(op=RequantOp.MUL, x_from=Source.INT, y_from=Source.IMM, imm=-3)
+    assert enter(unit, PipeKind.REQUANT, x, **fields) == [6, -6, 33, -9], "-3 in 8 bits, signed"
+    fields = dict(op=IntOp.ADD, x_from=Source.REQUANT, y_from=Source.INT)
+    assert enter(unit, PipeKind.INT, x, **fields) == [4, -4, 22, -6]
+
+
+def test_registers_are_read_as_the_caller_left_them() -> None:
+    unit, x = VectorTwin(NANO), int32s(1, 2, 3, 4)
+    running = Entering(PipeKind.INT, element(Opcode.ALU, op=IntOp.ADD, y_from=Source.INT), x, None)
+    assert unit.enter(running).tolist() == unit.enter(running).tolist() == [1, 2, 3, 4]
+
+
+def test_every_float_pipe_computes_and_feeds_the_next() -> None:
+    unit, x = VectorTwin(SMALL), floats(*range(1, 17))
+    fields = dict(op=MulOp.FMUL, y_from=Source.IMM, imm=int(floats(0.5)[0]))
+    assert enter(unit, PipeKind.MUL, x, **fields)[2] == floats(1.5)[0]
+    fields = dict(op=AddOp.FRSUB, x_from=Source.MUL, y_from=Source.IMM, imm=int(floats(2.5)[0]))
+    assert enter(unit, PipeKind.ADD, x, **fields)[2] == floats(1.0)[0]
+    assert enter(unit, PipeKind.SFU, x, op=SfuOp.EXP2, x_from=Source.ADD)[2] == floats(2.0)[0]
+    assert enter(unit, PipeKind.INT, x, op=IntOp.F2I8, x_from=Source.SFU)[2] == 2
+
+
+def test_the_flag_stays_until_the_next_comparison() -> None:
     unit = VectorTwin(NANO)
-    fields = dict(count=3, op0=IntOp.MAX, src0=Source.SELF, op2=IntOp.ADD, src2=Source.SELF)
-    zero, out = int32s(0, 0, 0, 0), []
-    xs = [int32s(1, -5, 3, 0), int32s(0, -6, 4, 0), int32s(2, -4, -1, 0)]
+    imm = dict(y_from=Source.IMM)
+    xs = int32s(0, 1, 2, 3)
+    assert enter(unit, PipeKind.INT, xs, op=IntOp.SELECT, imm=9, **imm) == [9, 9, 9, 9], "0 at first"
+    assert enter(unit, PipeKind.INT, xs, op=IntOp.GT, imm=1, **imm) == [0, 1, 2, 3]
+    assert enter(unit, PipeKind.INT, xs, op=IntOp.ADD, imm=5, **imm) == [5, 6, 7, 8]
+    assert enter(unit, PipeKind.INT, xs, op=IntOp.SELECT, imm=9, **imm) == [9, 9, 2, 3]
+    fields = dict(op=IntOp.PICK, x_from=Source.REQUANT, y_from=Source.INT, imm=-7)
+    assert enter(unit, PipeKind.INT, xs, **fields) == [-7, -7, 2, 3]
+    enter(unit, PipeKind.INT, xs, op=IntOp.EQ, imm=1, **imm)
+    assert enter(unit, PipeKind.INT, xs, op=IntOp.SELECT, imm=9, **imm) == [9, 1, 9, 9]
+
+
+def test_a_fold_begins_afresh_with_the_first_element() -> None:
+    unit = VectorTwin(SMALL)
+    signs = np.where(np.arange(16) % 2, -1.0, 1.0)
     for _ in range(2):
-        out = [unit.chain(element(Opcode.CHAIN, i, **fields), x, [None, zero, None]).tolist() for i, x in enumerate(xs)]
-        assert out == [[1, -5, 3, 0], [2, -10, 7, 0], [4, -14, 11, 0]], "running sum of a running maximum"
+        for number, x in enumerate((3.0, 5.0, 4.0)):
+            fields = dict(count=3, op=IntOp.FAMAX, y_from=Source.INT, fold=1)
+            largest = enter(unit, PipeKind.INT, floats(*(signs * x)), number, **fields)
+            fields |= dict(op=AddOp.FSUB, y_from=Source.ADD)
+            total = enter(unit, PipeKind.ADD, floats(*(signs * x)), number, **fields)
+            assert largest == floats(*[min(5.0, [3.0, 5.0, 5.0][number])] * 16).tolist()
+            assert total == floats(*(signs * [3.0, 2.0, 2.0][number])).tolist()
+
+
+@pytest.mark.parametrize("swap", [0, 1, 2, 3])
+def test_swap_exchanges_lanes_within_a_superlane(swap: int) -> None:
+    unit = VectorTwin(DUO)
+    unit.registers[PipeKind.INT] = np.arange(32, dtype=np.int32)
+    unit.registers[PipeKind.ADD] = -np.arange(32, dtype=np.int32)
+    zero = np.zeros(32, np.int32)
+    seen = enter(unit, PipeKind.INT, zero, op=IntOp.ADD, y_from=Source.SWAP, swap=swap)
+    assert seen == [lane + 2**swap if lane // 2**swap % 2 == 0 else lane - 2**swap for lane in range(32)]
+
+
+def test_what_a_pipe_does_not_have() -> None:
+    unit, x = VectorTwin(NANO), int32s(0, 0, 0, 0)
+    with pytest.raises(VectorError, match="op = 13: must be an operation of the INT pipe"):
+        enter(unit, PipeKind.INT, x, op=IntOp.FMAX)
+    with pytest.raises(VectorError, match="x_from = IMM: must be a source of the INT pipe"):
+        enter(unit, PipeKind.INT, x, x_from=Source.IMM)
+    with pytest.raises(VectorError, match="y_from = INT: must be a source of the REQUANT pipe"):
+        enter(unit, PipeKind.REQUANT, x, op=RequantOp.MUL, y_from=Source.INT)
 
 
 # ------------------------------------------------------------------------ switch
@@ -223,12 +285,6 @@ def test_select(amount: int) -> None:
     x, y = random_bytes(8, 1, 32), random_bytes(9, 1, 32)
     out = switch(DUO, Instruction.of(Opcode.SELECT, amount=amount), x, y)
     assert out[0].tolist() == [int(x[0, i] if i < amount else y[0, i]) for i in range(32)]
-
-
-def test_maxlane_compares_int32() -> None:
-    x = np.zeros((4, 4), np.uint8)
-    x[:, 0], x[:, 1], x[:, 2], x[:, 3] = [1, 0, 0, 255], [0, 1, 0, 0], [255, 0, 0, 0], [0, 0, 0, 128]
-    assert switch(NANO, Instruction.of(Opcode.MAXLANE), x).T.tolist() == [[0, 1, 0, 0]] * 4
 
 
 def test_transpose_within_each_superlane() -> None:

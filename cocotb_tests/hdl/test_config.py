@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from hdl.config import PRESETS, AluKind, ConfigError, Direction, LpuConfig, MemoryGroup, UnitKind, preset
+from hdl.config import PRESETS, ConfigError, Direction, LpuConfig, MemoryGroup, PipeKind, UnitKind, preset
 
 BROKEN = [
     ("lanes", 2, "an integer in 4..1024"),
@@ -33,10 +33,13 @@ BROKEN = [
     ("data_groups_per_position", 4, "an integer in 1..3"),
     ("acc_rows", 3, "a power of two"),
     ("acc_rows", 2048, "an integer in 1..1024"),
-    ("alus", ("int",), "a tuple of 1..8 AluKind"),
-    ("alus", (), "a tuple of 1..8 AluKind"),
+    ("pipes", ("int",), "a tuple of different PipeKind, INT among them"),
+    ("pipes", (), "a tuple of different PipeKind, INT among them"),
+    ("pipes", (PipeKind.ADD,), "a tuple of different PipeKind, INT among them"),
+    ("pipes", (PipeKind.INT, PipeKind.INT), "a tuple of different PipeKind, INT among them"),
     ("mult_bits", 17, "an integer in 4..16"),
-    ("imm_bits", 33, "an integer in 8..32"),
+    ("imm_bits", 33, "an integer in 32..32"),
+    ("imm_bits", 16, "an integer in 32..32"),
     ("program_rows", 500, "a power of two"),
     ("count_bits", 3, "an integer in 4..16"),
     ("gap_bits", 17, "an integer in 2..16"),
@@ -71,7 +74,7 @@ def test_two_hemispheres_need_data_streams_outward_on_both_sides() -> None:
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="unknown preset 'smal'; presets: nano, small, duo, medium, groq"):
         preset("smal")
-    with pytest.raises(ConfigError, match="unknown field 'lane'; known: acc_rows, alus"):
+    with pytest.raises(ConfigError, match="unknown field 'lane'; known: acc_rows, assertions"):
         preset("small").replace(lane=4)
     with pytest.raises(ConfigError, match="no unit 'd3'; units: mxm0, sxm0, w0, d0, d1, d2, vxm0"):
         preset("small").unit("d3")
@@ -104,11 +107,41 @@ def test_data_streams_leave_out_the_weight_bus() -> None:
     assert small.data_streams(small.unit("d0"), Direction.WEST) == range(16, 24)
     assert small.data_streams(small.unit("d0"), Direction.EAST) == range(0, 16)
     assert small.data_streams(small.unit("vxm0"), Direction.EAST) == range(0, 16)
-    assert small.index_streams(small.unit("w0")) == (22, 23)
+    assert small.index_streams(small.unit("w0")) == (20, 21)
+
+
+def test_units_read_outward_streams_and_the_vector_unit_inward_ones() -> None:
+    """x of the vector unit sees the lower half of its streams, y the upper one, y of MUL all."""
+    small, east, west = preset("small"), Direction.EAST, Direction.WEST
+    for name in ("mxm0", "sxm0", "w0", "d0"):
+        assert small.readable(small.unit(name)) == {west: range(16, 24)}
+    vector = small.unit("vxm0")
+    assert small.readable(vector, "x", PipeKind.ADD) == {east: range(0, 8)}
+    assert small.readable(vector, "y", PipeKind.ADD) == {east: range(8, 16)}
+    assert small.readable(vector, "y", PipeKind.MUL) == {east: range(0, 16)}
+    odd = small.replace(streams_east=12)
+    assert odd.readable(vector, "x", PipeKind.ADD) == {east: range(0, 8)}
+    assert odd.readable(vector, "y", PipeKind.ADD) == {east: range(4, 12)}
+
+
+def test_units_drive_inward_streams_and_the_vector_unit_outward_ones() -> None:
+    small, east, west = preset("small"), Direction.EAST, Direction.WEST
+    assert small.drivable(small.unit("vxm0")) == {west: range(16, 24)}
+    assert small.drivable(small.unit("d0")) == {east: range(0, 16), west: range(16, 24)}
+    assert small.drivable(small.unit("w0")) == {east: range(0, 4)}
+    assert small.drivable(small.unit("sxm0")) == small.drivable(small.unit("mxm0")) == {east: range(0, 16)}
+
+
+def test_the_vector_unit_of_two_hemispheres_reads_and_drives_both_sides() -> None:
+    groq, both = preset("groq"), {Direction.EAST: range(16, 32), Direction.WEST: range(16, 32)}
+    vector = groq.unit("vxm0")
+    assert groq.drivable(vector) == groq.readable(vector, "y", PipeKind.MUL) == both
+    assert groq.readable(vector, "x") == dict.fromkeys(Direction, range(16, 24))
+    assert groq.readable(vector, "y") == dict.fromkeys(Direction, range(24, 32))
 
 
 def test_the_fingerprint_covers_what_programs_depend_on() -> None:
     small = preset("small")
     assert small.replace(trace=True, assertions=False).fingerprint == small.fingerprint
-    changed = [small.replace(acc_rows=8), small.replace(gap_bits=8), small.replace(alus=(AluKind.INT,))]
+    changed = [small.replace(acc_rows=8), small.replace(gap_bits=8), small.replace(pipes=(PipeKind.INT,))]
     assert len({config.fingerprint for config in [*changed, *PRESETS.values()]}) == 3 + len(PRESETS)

@@ -4,26 +4,36 @@ import random
 
 import pytest
 
-from hdl.config import PRESETS, LpuConfig
+from hdl.config import PRESETS, LpuConfig, PipeKind
 from hdl.isa import (
     CONTROL_OPCODES,
+    PIPE_LATENCY,
+    PIPE_QUEUES,
+    REGISTERS,
     UNIT_OPCODES,
+    AddOp,
     Instruction,
+    IntOp,
     IsaError,
     Opcode,
     QueueKind,
+    Source,
+    can_fold,
     decode,
     east,
     encode,
     fields_of,
+    first_of_fold,
+    operations,
     queue,
     queues,
+    sources,
     timing,
+    unit_fields,
     west,
     word_bits,
 )
 
-KINDS = list(QueueKind)
 CONFIGS = list(PRESETS.values())
 
 
@@ -39,7 +49,7 @@ def _instructions(config: LpuConfig, kind: QueueKind, rng: random.Random) -> lis
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", QueueKind)
 def test_words_are_reversible(config: LpuConfig, kind: QueueKind) -> None:
     for instruction in _instructions(config, kind, random.Random(1)):
         word = encode(config, kind, instruction)
@@ -58,6 +68,21 @@ def test_a_word_by_hand() -> None:
         expected |= value << offset
         offset += bits
     assert word == expected
+
+
+def test_a_vector_word_by_hand() -> None:
+    """small's ADD: opcode 5 bits, count 12, gap 7, op 5, x_from 3, x 6, y_from 3, y 6, imm 32, fold 1, swap 2, ..."""
+    small = PRESETS["small"]
+    fields = {"op": AddOp.FSUB, "x_from": Source.MUL, "y_from": Source.IMM, "y": east(8), "imm": -2, "swap": 3}
+    word = encode(small, QueueKind.VXM_ADD, Instruction.of(Opcode.ALU, **fields, drive=1, out=west(20), last_only=1))
+    layout = [(15, 5), (1, 12), (0, 7), (2, 5), (4, 3), (0, 6), (1, 3), (16, 6), (0xFFFFFFFE, 32), (0, 1), (3, 2)]
+    layout += [(1, 1), (41, 6), (1, 1)]
+    expected, offset = 0, 0
+    for value, bits in layout:
+        expected |= value << offset
+        offset += bits
+    assert word == expected
+    assert word_bits(small, QueueKind.VXM_ADD) == offset
 
 
 @pytest.mark.parametrize(
@@ -103,11 +128,43 @@ def test_timing_knows_every_instruction(config: LpuConfig) -> None:
 def test_queues_are_named_after_their_slice_port() -> None:
     small = PRESETS["small"]
     names = [q.name for q in queues(small)]
-    assert names == ["mxm0.w", "mxm0.a", "sxm0", "w0.r", "w0.w", "d0.r", "d0.w", "d1.r", "d1.w", "d2.r", "d2.w", "vxm0"]
+    memory = ["w0.r", "w0.w", "d0.r", "d0.w", "d1.r", "d1.w", "d2.r", "d2.w"]
+    assert names == ["mxm0.w", "mxm0.a", "sxm0", *memory, "vxm0.i", "vxm0.m", "vxm0.a", "vxm0.s"]
+    assert [q.name for q in queues(PRESETS["duo"])][-5:] == ["vxm0.i", "vxm0.q", "vxm0.m", "vxm0.a", "vxm0.s"]
+    assert [q.name for q in queues(PRESETS["nano"])][-2:] == ["vxm0.i", "vxm0.q"]
     with pytest.raises(IsaError, match=r"unknown queue 'd3\.r'; queues: mxm0\.w"):
         queue(small, "d3.r")
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_sources_and_operations_are_those_of_the_pipes_that_exist(config: LpuConfig) -> None:
+    for pipe in config.pipes:
+        for field in ("x", "y"):
+            registers = [REGISTERS[source] for source in sources(config, pipe, field) if source in REGISTERS]
+            assert set(registers) <= set(config.pipes)
+        assert sources(config, pipe, "x")[0] is Source.STREAM
+        names = {f.name for f in unit_fields(config, PIPE_QUEUES[pipe])}
+        assert ("y_from" in names) == bool(sources(config, pipe, "y"))
+        assert ("fold" in names) == can_fold(pipe)
+    floats = {op for op in operations(config, PipeKind.INT) if op >= IntOp.FMAX}
+    assert bool(floats) == config.has_floats
+
+
+def test_a_fold_begins_with_the_value_itself() -> None:
+    assert [first_of_fold(PipeKind.INT, op) for op in (IntOp.MAX, IntOp.FAMAX)] == [IntOp.PASS, IntOp.FABS]
+    assert first_of_fold(PipeKind.ADD, AddOp.FADD) == AddOp.PASS
+    assert [pipe for pipe in PipeKind if can_fold(pipe)] == [PipeKind.INT, PipeKind.ADD]
+
+
+def test_a_driven_result_follows_the_register_by_a_cycle() -> None:
+    """The register shows it from T + 1 + latency on; then it is driven as well."""
+    for pipe, latency in PIPE_LATENCY.items():
+        stated = timing(PRESETS["duo"], PIPE_QUEUES[pipe], Opcode.ALU)
+        assert stated.func == 1 + latency
+        assert stated.skew == dict.fromkeys(("x",) if pipe is PipeKind.SFU else ("x", "y"), 0)
+
+
 def test_the_text_form_names_streams() -> None:
     assert str(Instruction.of(Opcode.READ, addr=7, stream=east(3))) == "READ addr=7 stream=E3"
-    assert str(Instruction.of(Opcode.CHAIN, x=east(0), y1=west(17), y1_wide=1)) == "CHAIN x=E0 y1=W17 y1_wide=1"
+    step = Instruction.of(Opcode.ALU, op=IntOp.ADD, x=east(0), y=east(9), y_from=Source.STREAM, out=west(17))
+    assert str(step) == "ALU op=1 out=W17 x=E0 y=E9 y_from=0"

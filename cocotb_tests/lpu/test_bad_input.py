@@ -95,12 +95,13 @@ BAD_FIELDS: Mapping[str, list[tuple[str, str]]] = {
         ("acc_rows = 3", "acc_rows = 3: must be a power of two"),
         ("acc_rows = 2048", "acc_rows = 2048: must be an integer in 1..1024"),
     ],
-    "alus": [
-        ("alus = []", r"alus = \(\): must be a tuple of 1..8 AluKind"),
-        ('alus = ["float"]', "alus = 'float': each must be one of int, requant"),
-        ("alus = [1]", "alus = 1: each must be one of int, requant"),
-        ('alus = "int"', "alus = 'int': must be an array of strings"),
-        (f"alus = {['int'] * 9}", "alus = .*: must be a tuple of 1..8 AluKind"),
+    "pipes": [
+        ("pipes = []", r"pipes = \(\): must be a tuple of different PipeKind, INT among them"),
+        ('pipes = ["float"]', "pipes = 'float': each must be one of int, requant, mul, add, sfu"),
+        ("pipes = [1]", "pipes = 1: each must be one of int, requant, mul, add, sfu"),
+        ('pipes = "int"', "pipes = 'int': must be an array of strings"),
+        ('pipes = ["int", "int"]', "pipes = .*: must be a tuple of different PipeKind, INT among them"),
+        ('pipes = ["mul"]', "pipes = .*: must be a tuple of different PipeKind, INT among them"),
     ],
     "mult_bits": [("mult_bits = 17", "mult_bits = 17: must be an integer in 4..16")],
     "imm_bits": [("imm_bits = 7", "imm_bits = 7: must be an integer in 8..32")],
@@ -174,8 +175,8 @@ def test_values_on_the_command_line(refuses: Refuses, args: str, message: str) -
 
 
 def test_models_that_do_not_fit_a_core(refuses: Refuses, tmp_path: Path) -> None:
-    (tmp_path / "plain.toml").write_text('base = "small"\nalus = ["int"]')
-    refuses(".*: needs a requant ALU; the chain has int", "compile", "digits", "--preset", "plain.toml", "-o", "image")
+    (tmp_path / "plain.toml").write_text('base = "small"\npipes = ["int"]')
+    refuses(".*: needs a requant pipe; the core has int", "compile", "digits", "--preset", "plain.toml", "-o", "image")
 
 
 # -------------------------------------------------------------------- programs
@@ -185,18 +186,24 @@ TILE = "".join(f"memory w0 addr={slice_ << 10}:\n random seed={slice_} rows=2\n"
 DUO_TILE = "".join(f"memory w0 addr={slice_ << 9}:\n random seed={slice_} rows=2\n" for slice_ in range(16))
 COPY = {
     "d0.r": "READ addr=0 stream=E0",
-    "vxm0": "NOP n=3; CHAIN x=E0 out=W16",
-    "d1.w": "NOP n=10; WRITE addr=5 stream=W16",
+    "vxm0.i": "NOP n=3; ALU x=E0 drive=1 out=W16",
+    "d1.w": "NOP n=6; WRITE addr=5 stream=W16",
 }
 MATMUL = {
     "w0.r": "READ wide=1",
     "mxm0.w": "NOP n=4; LW install=1",
     "d0.r": "NOP n=1; READ stream=W16",
     "mxm0.a": "NOP n=6; ABC stream=W16 out=E0 start=1 emit=1",
-    "d1.w": "NOP n=14; WRITE wide=1 addr=7 stream=E0",
+    "vxm0.i": "NOP n=15; ALU x=E0 x_wide=1 drive=1 out=W16 out_wide=1",
+    "d1.w": "NOP n=18; WRITE wide=1 addr=7 stream=W16",
 }
 SWITCH = {"d0.r": "READ addr=0 stream=W16", "sxm0": "NOP n=4; ROTATE x=W16 out=E0"}
-GATHER = {"d0.r": "READ wide=1 stream=W20", "w0.r": "NOP n=3; GATHER stream=E1", "d1.w": "NOP n=6; WRITE stream=E1"}
+GATHER = {
+    "d0.r": "READ wide=1 stream=W20",
+    "w0.r": "NOP n=3; GATHER stream=E1",
+    "vxm0.i": "NOP n=7; ALU x=E1 drive=1 out=W16",
+    "d1.w": "NOP n=10; WRITE stream=W16",
+}
 INDICES = "".join(f"memory d0 addr={slice_ << 9}:\n {'00' * 16}\n" for slice_ in range(4))
 
 
@@ -228,54 +235,58 @@ STREAM_CASES = {
         at(2, "d0.r pc 0 'READ addr=0 stream=E0' and d2.r pc 0 'READ addr=1 stream=E0' both drive E0 at position 3"),
     ),
     "operand late": (
-        program(D0, COPY, d1_w="NOP n=11; WRITE addr=5 stream=W16"),
-        at(11, "d1.w pc 1 .* reads W16 at position 3, where no value is; nearest: vxm0 .* passes in cycle 10"),
+        program(D0, COPY, d1_w="NOP n=7; WRITE addr=5 stream=W16"),
+        at(7, "d1.w pc 1 .* reads W16 at position 3, where no value is; nearest: vxm0.i .* passes in cycle 6"),
     ),
     "operand absent": (
-        program(D0, COPY, vxm0=""),
-        at(10, "d1.w pc 1 .*, where no value is; nothing upstream drives it"),
+        program(D0, COPY, vxm0_i=""),
+        at(6, "d1.w pc 1 .*, where no value is; nothing upstream drives it"),
     ),
     "index absent": (
         program(INDICES, GATHER, d0_r="READ wide=1 stream=W16"),
-        at(3, "w0.r pc 1 .* reads W22 at position 2, .*"),
+        at(3, "w0.r pc 1 .* reads W20 at position 2, .*"),
     ),
     "value replaced": (
-        program(D0 + W0, COPY, w0_r="READ stream=E0", d0_r="NOP n=1; READ stream=E0", vxm0="", d1_w=""),
+        program(D0 + W0, COPY, w0_r="READ stream=E0", d0_r="NOP n=1; READ stream=E0", vxm0_i="", d1_w=""),
         at(3, "d0.r pc 1 .* drives E0 at position 3 over the value that w0.r pc 0 .* nothing has read"),
     ),
     "unreachable": (
         program(D0, COPY, d0_r="READ stream=W3"),
-        at(0, r"d0.r pc 0 .*: stream = W3: d0 may drive E0..E15 or W16..W23"),
+        at(0, r"d0.r pc 0 .*: stream = W3: stream of d0.r may be E0..E15 or W16..W23"),
     ),
     "wrong way": (
-        program(D0, COPY, vxm0="NOP n=3; CHAIN x=W16 out=W16"),
-        at(3, r"vxm0 pc 1 .*: x = W16: vxm0 may read E0..E15"),
+        program(D0, COPY, vxm0_i="NOP n=3; ALU x=W16 drive=1 out=W16"),
+        at(3, r"vxm0.i pc 1 .*: x = W16: x of vxm0.i may be E0..E7"),
+    ),
+    "wrong half": (
+        program(D0, COPY, vxm0_i="NOP n=3; ALU op=ADD x=E0 y=E1 drive=1 out=W16"),
+        at(3, r"vxm0.i pc 1 .*: y = E1: y of vxm0.i may be E8..E15"),
     ),
     "misaligned": (
-        program(D0, COPY, vxm0="NOP n=3; CHAIN x=E0 out=W18 out_wide=1"),
-        at(3, "vxm0 pc 1 .*: out = W18: an SG4 must start at a multiple of 4"),
+        program(D0, COPY, vxm0_i="NOP n=3; ALU x=E0 drive=1 out=W18 out_wide=1"),
+        at(3, "vxm0.i pc 1 .*: out = W18: an SG4 must start at a multiple of 4"),
     ),
 }
 MEMORY_CASES = {
     "no such slice": (
-        program(D0, COPY, d1_w="NOP n=10; WRITE addr=2048 stream=W16"),
-        at(10, "d1.w pc 1 .*: slice 4 of d1: has 4 slices of 512 rows"),
+        program(D0, COPY, d1_w="NOP n=6; WRITE addr=2048 stream=W16"),
+        at(6, "d1.w pc 1 .*: slice 4 of d1: has 4 slices of 512 rows"),
     ),
     "read of nothing": (
         program("", COPY),
         at(0, "d0.r pc 0 .* reads slice 0 row 0 of d0, which is neither .* nor written"),
     ),
     "read before write": (
-        program(D0, COPY, d1_r="NOP n=9; READ addr=5 stream=E1"),
-        at(9, "d1.r pc 1 .* reads slice 0 row 5 of d1, first written in cycle 10 by d1.w pc 1 .*"),
+        program(D0, COPY, d1_r="NOP n=5; READ addr=5 stream=E1"),
+        at(5, "d1.r pc 1 .* reads slice 0 row 5 of d1, first written in cycle 6 by d1.w pc 1 .*"),
     ),
     "read and write": (
-        program(D0 + D1, COPY, d1_r="NOP n=10; READ addr=1 stream=E1", d1_w="NOP n=10; WRITE addr=1 stream=W16"),
-        at(10, "d1.r pc 1 .* reads row 1 of d1 that d1.w pc 1 .* writes"),
+        program(D0 + D1, COPY, d1_r="NOP n=6; READ addr=1 stream=E1", d1_w="NOP n=6; WRITE addr=1 stream=W16"),
+        at(6, "d1.r pc 1 .* reads row 1 of d1 that d1.w pc 1 .* writes"),
     ),
     "overlapping tensors": (
         "tensor a input int8 4x16 d0 addr=0\ntensor b output int8 1x16 d0 addr=3\n" + program("", COPY),
-        at(0, r"tensors 'a' \(cycles 0..12\) and 'b' \(cycles 0..12\) share address 3 of d0"),
+        at(0, r"tensors 'a' \(cycles 0..8\) and 'b' \(cycles 0..8\) share address 3 of d0"),
     ),
 }
 MATRIX_CASES = {
@@ -305,33 +316,52 @@ MATRIX_CASES = {
     ),
 }
 FIELD_CASES = {
-    "ALU operation": (
-        program(D0, COPY, vxm0="NOP n=3; CHAIN x=E0 out=W16 op0=13 src0=IMM"),
-        at(3, "vxm0 pc 1 .*: op0 = 13: must be an operation of IntOp, 0..12"),
+    "operation": (
+        program(D0, COPY, vxm0_i="NOP n=3; ALU x=E0 drive=1 out=W16 op=19"),
+        at(3, "vxm0.i pc 1 .*: op = 19: must be an operation of INT on 'small', PASS, ADD, .*"),
     ),
-    "ALU source": (
-        program(D0, COPY, vxm0="NOP n=3; CHAIN x=E0 out=W16 op1=MUL src1=SELF"),
-        at(3, "vxm0 pc 1 .*: src1 = 2: must be STREAM, IMM on a requant ALU"),
+    "operand source": (
+        program(D0, COPY, vxm0_i="NOP n=3; ALU x=E0 drive=1 out=W16 op=ADD y_from=MUL"),
+        at(3, "vxm0.i pc 1 .*: y_from = 4: must be STREAM, IMM, INT, SWAP in the INT pipe of 'small'"),
+    ),
+    "fold of another register": (
+        program(D0, COPY, vxm0_i="NOP n=3; ALU x=E0 drive=1 out=W16 op=ADD y_from=IMM fold=1"),
+        at(3, "vxm0.i pc 1 .*: fold = 1: needs y_from = INT, the pipe's own result register"),
     ),
     "lane": (
         program(D0, SWITCH, sxm0="NOP n=4; ROTATE x=W16 out=E0 amount=16"),
         at(4, "sxm0 pc 1 .*: amount = 16: must be in 0..15"),
     ),
-    "narrow MAXLANE": (
-        program(D0, SWITCH, sxm0="NOP n=4; MAXLANE x=W16 out=E0"),
-        at(4, "sxm0 pc 1 .*: wide = 0: MAXLANE must be wide"),
+    "wide PERMUTE": (
+        program(D0, SWITCH, sxm0="NOP n=4; PERMUTE x=W16 y=W16 out=E0 wide=1"),
+        at(4, "sxm0 pc 1 .*: wide = 1: PERMUTE moves single streams, wide must be 0"),
     ),
     "narrow spread": (
         program(INDICES, GATHER, w0_r="NOP n=3; GATHER stream=E1 spread=1"),
         at(3, "w0.r pc 1 .*: spread = 1: must be wide"),
     ),
 }
+REGISTER_CASES = {
+    "register early": (
+        program(D0, COPY, vxm0_m="NOP n=3; ALU x_from=INT y_from=IMM"),
+        at(3, "vxm0.m pc 1 .* reads the result register of INT, whose first value stands there from cycle 4 on, .*"),
+    ),
+    "register unwritten": (
+        program(D0, COPY, vxm0_m="NOP n=9; ALU x_from=ADD y_from=IMM"),
+        at(9, "vxm0.m pc 1 .* reads the result register of ADD, which nothing writes"),
+    ),
+    "flag unset": (
+        program(D0, COPY, vxm0_i="NOP n=3; ALU x=E0 drive=1 out=W16 op=SELECT y_from=IMM"),
+        at(3, "vxm0.i pc 1 .* reads the flag, which nothing writes"),
+    ),
+}
 PARSE_CASES = {
-    "unknown name": (program(D0, COPY, vxm0="CHAIN op0=DIV"), "7: 'op0=DIV': must be one of PASS, ADD, .*"),
+    "unknown name": (program(D0, COPY, vxm0_i="ALU op=DIV"), "7: 'op=DIV': must be one of PASS, ADD, .*"),
+    "no number": (program(D0, COPY, vxm0_i="ALU imm=f:x"), "7: 'imm=f:x': must be a decimal number, as .*"),
     "field range": (program(D0, COPY, d0_r="READ count=4096"), "4: READ: count = 4096: must be in 1..4095"),
     "unknown field": (program(D0, COPY, d0_r="READ row=1"), "4: 'row=1': must be a field of READ and its value: .*"),
     "unknown instruction": (program(D0, COPY, d0_r="LOAD"), "4: 'LOAD': must be an instruction of a mem.r queue: .*"),
-    "other's instruction": (program(D0, COPY, vxm0="READ"), "7: 'READ': must be an instruction of a vxm queue: .*"),
+    "other's instruction": (program(D0, COPY, vxm0_i="READ"), "7: 'READ': must be an instruction of a vxm.i queue: .*"),
     "unknown queue": (program(D0, COPY, d9_r="READ"), "14: unknown queue 'd9.r'; queues: mxm0.w, .*"),
     "unknown unit": ("memory d9 addr=0:", "1: config 'small': no unit 'd9'; units: .*"),
 }
@@ -374,7 +404,7 @@ QUEUE_CASES = {
         "16773121 steps, 16773121 of them in d0.r: must be at most 4194304",
     ),
 }
-VERIFIED_CASES = STREAM_CASES | MEMORY_CASES | MATRIX_CASES | FIELD_CASES | QUEUE_CASES
+VERIFIED_CASES = STREAM_CASES | MEMORY_CASES | MATRIX_CASES | FIELD_CASES | REGISTER_CASES | QUEUE_CASES
 
 
 @pytest.mark.parametrize(("text", "message"), VERIFIED_CASES.values(), ids=VERIFIED_CASES)
@@ -414,8 +444,8 @@ def test_lines(refuses: Refuses, tmp_path: Path, text: str, message: str) -> Non
         ),
         (
             'base = "small"\n' + GROUP.format("data_groups", 4, 300) * 3,
-            program(D0, COPY, d1_w="NOP n=10; WRITE addr=300 stream=W16"),
-            at(10, "d1.w pc 1 .*: row 300 of d1: has 4 slices of 300 rows"),
+            program(D0, COPY, d1_w="NOP n=6; WRITE addr=300 stream=W16"),
+            at(6, "d1.w pc 1 .*: row 300 of d1: has 4 slices of 300 rows"),
         ),
     ],
 )  # fmt: skip

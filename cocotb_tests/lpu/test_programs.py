@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from compiler.image import ProgramImage
-from hdl.config import AluKind, ConfigError, LpuConfig, MemoryGroup, preset
+from hdl.config import ConfigError, LpuConfig, MemoryGroup, PipeKind, preset
 from hdl.config_file import load_config
 from lpu.main import main
 from models.digits import golden
@@ -33,7 +33,7 @@ def lpu(*args: object) -> Result:
 def test_asm_saves_a_verified_image(tmp_path: Path) -> None:
     result = lpu("asm", EXAMPLE, "-o", tmp_path / "new" / "image")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{tmp_path}/new/image: 10 instructions in 4 queues, 15 cycles predicted\n"
+    assert result.stdout == f"{tmp_path}/new/image: 12 instructions in 4 queues, 15 cycles predicted\n"
     image = ProgramImage.load(tmp_path / "new" / "image", SMALL)
     assert image.cycles == 15 and [info.name for info in image.tensors] == ["x", "y"]
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["image"]
@@ -42,7 +42,7 @@ def test_asm_saves_a_verified_image(tmp_path: Path) -> None:
 def test_disasm_prints_what_asm_reads(tmp_path: Path) -> None:
     lpu("asm", EXAMPLE, "-o", tmp_path / "a")
     text = lpu("disasm", tmp_path / "a").stdout
-    assert "queue d0.r:\n    READ count=4 stream=E0 stride=1\n    END\n" in text
+    assert "queue d0.r:\n    READ count=4 gap=1 stream=E0 stride=1\n    END\n" in text
     assert "tensor y output int8 4x16 d1 addr=0 live=0..15\n" in text
     (tmp_path / "text").write_text(text)
     assert lpu("asm", tmp_path / "text", "-o", tmp_path / "b").exit_code == 0
@@ -66,7 +66,7 @@ def test_compile_digits(tmp_path: Path) -> None:
     )
     pixels = load_split().test_images[:1]
     outputs, _ = golden_image(ProgramImage.load(tmp_path / "image", SMALL), {"image": pixels}, ["logits"])
-    assert np.array_equal(outputs["logits"], golden.logits(quantise(FloatModel.load(), SMALL), pixels))
+    assert np.array_equal(outputs["logits"], golden.logits(SMALL, quantise(FloatModel.load()), pixels))
 
 
 NANO_RELU = """
@@ -75,12 +75,12 @@ tensor y output int8 4x4 d1 addr=0
 queue d0.r:
     READ stride=1 count=4 stream=E0
     END
-queue vxm0:
+queue vxm0.i:
     NOP n=3
-    CHAIN count=4 x=E0 op0=MAX src0=IMM imm=0 out=W4
+    ALU count=4 x=E0 op=MAX y_from=IMM imm=0 drive=1 out=W4
     END
 queue d1.w:
-    NOP n=10
+    NOP n=6
     WRITE stride=1 count=4 stream=W4
     END
 """
@@ -108,12 +108,16 @@ def config_of(folder: Path, text: str, name: str = "mine") -> LpuConfig:
 
 
 def test_a_file_changes_its_base(tmp_path: Path) -> None:
-    text = (
-        'base = "small"\nacc_rows = 8\nalus = ["requant"]\ntrace = true\n[[data_groups]]\nslices = 4\ndepth_rows = 64\n'
-    )
+    text = 'base = "small"\nacc_rows = 8\npipes = ["int", "mul"]\ntrace = true\n'
+    text += "[[data_groups]]\nslices = 4\ndepth_rows = 64\n"
     groups = (MemoryGroup(4, 64),)
     expected = SMALL.replace(
-        name="mine", acc_rows=8, alus=(AluKind.REQUANT,), trace=True, data_groups=groups, data_groups_per_position=1
+        name="mine",
+        acc_rows=8,
+        pipes=(PipeKind.INT, PipeKind.MUL),
+        trace=True,
+        data_groups=groups,
+        data_groups_per_position=1,
     )
     assert config_of(tmp_path, text.replace("trace", "data_groups_per_position = 1\ntrace")) == expected
     with pytest.raises(ConfigError, match=r"mine.toml: config 'mine': data_groups_per_position = 3: must be .* 1..1"):
@@ -138,7 +142,7 @@ def test_the_readme_example_compiles(tmp_path: Path) -> None:
     assert config == SMALL.replace(
         name="mine",
         acc_rows=8,
-        alus=(*SMALL.alus, AluKind.INT),
+        pipes=tuple(PipeKind),
         data_groups_per_position=2,
         data_groups=(MemoryGroup(4, 1024), MemoryGroup(4, 256)),
     )

@@ -25,7 +25,8 @@ Invoke = Callable[..., Result]
 def perfect(compiled: CompiledProgram, model: FloatModel, int8: Int8Model, split: Split, progress: Any) -> Evaluation:
     """A core that answers what the golden model answers, in the predicted cycles."""
     pixels, cycles = split.test_images, compiled.report.cycles
-    logits, digits = golden.logits(int8, pixels), golden.digits(int8, pixels)
+    config = compiled.image.config
+    logits, digits = golden.logits(config, int8, pixels), golden.digits(config, int8, pixels)
     measured = np.full(len(pixels), cycles)
     return Evaluation(split.test_labels, digits, digits, logits, digits, logits, measured, cycles, 2.0)
 

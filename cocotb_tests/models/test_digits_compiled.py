@@ -19,11 +19,11 @@ from models.digits.model import FloatModel, quantise
 @pytest.mark.parametrize("name", ["nano", "small", "duo"])
 def test_the_compiled_classifier_computes_the_golden_logits(name: str) -> None:
     config = preset(name)
-    int8 = quantise(FloatModel.load(), config)
+    int8 = quantise(FloatModel.load())
     compiled = compile_digits(config, int8)
     images = load_split().test_images[:3]
     runs = run_image(compiled.image, *({"image": image[None, :]} for image in images))
-    for run, logits in zip(runs, golden.logits(int8, images), strict=True):
+    for run, logits in zip(runs, golden.logits(config, int8, images), strict=True):
         assert run.outputs["logits"].tolist() == [logits.tolist()]
         assert run.outputs["digit"].tolist() == [[logits.argmax()]]
         assert run.cycles == compiled.report.cycles

@@ -12,7 +12,7 @@ from models.digits.model import FloatModel, quantise
 
 def run(name: str, images: int) -> Evaluation:
     config, model = preset(name), FloatModel.load()
-    int8 = quantise(model, config)
+    int8 = quantise(model)
     return evaluate(compile_digits(config, int8), model, int8, load_split().first(images))
 
 

@@ -45,14 +45,14 @@ def test_rows_survive_the_words() -> None:
 
 
 def test_an_instruction_is_written_low_word_first() -> None:
-    vector = next(queue for queue in queues(SMALL) if queue.kind is QueueKind.VECTOR)
-    chain = Instruction.of(Opcode.CHAIN, count=7, gap=3)
+    vector = next(queue for queue in queues(SMALL) if queue.kind is QueueKind.VXM_ADD)
+    add = Instruction.of(Opcode.ALU, count=7, gap=3)
     script = Script(SMALL)
-    script.load_program(vector, [Instruction.of(Opcode.NOP, n=1), chain])
-    word = encode(SMALL, vector.kind, chain)
+    script.load_program(vector, [Instruction.of(Opcode.NOP, n=1), add])
+    word = encode(SMALL, vector.kind, add)
     base = 1 << 30 | (queues(SMALL).index(vector) << 9 | 1) << 3  # 512 rows of up to 8 words
-    expected = [(Op.WRITE, base + i, word >> 32 * i & 0xFFFFFFFF) for i in range(4)]
-    assert requests(script)[4:] == expected
+    expected = [(Op.WRITE, base + i, word >> 32 * i & 0xFFFFFFFF) for i in range(3)]
+    assert requests(script)[3:] == expected
 
 
 def test_queues_without_a_program_get_an_end() -> None:

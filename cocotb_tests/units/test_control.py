@@ -98,7 +98,8 @@ def check_issue(queue: Queue, element: Element | None, outputs: Cycle, place: st
     if has_address(queue.kind):
         expected["addr"] = element.addr
     fields = [field for field, _ in issue_layout(CONFIG, queue.kind)]
-    expected = {field: expected.get(field, element.instruction[field]) for field in fields}
+    instruction = {"operation": element.instruction["op"]}
+    expected = {f: expected.get(f, instruction.get(f, element.instruction[f])) for f in fields}
     assert {field: seen[field] for field in fields} == expected, place
     assert outputs[f"{name}_pc"] == element.pc, place
 
@@ -139,6 +140,23 @@ def test_edges(bench: Bench) -> None:
         {"d0.r": [notify, sync, read, END], "d1.r": [sync, read, END]},
     ]
     play(bench, cases)
+
+
+def test_a_program_cannot_begin_with_repeat(bench: Bench) -> None:
+    """Neither on a fresh core nor after a run that left an instruction behind: flagged in T = 0, nothing issued."""
+    repeat, session, runs = Instruction.of(Opcode.REPEAT, n=3, d=1), Session(CONFIG), []
+    for queue in queues(CONFIG):
+        words = encoded({}) | {queue.name: [encode(CONFIG, queue.kind, repeat), encode(CONFIG, queue.kind, END)]}
+        session.load(words)
+        runs.append((queue, session.start(cycles=CONFIG.superlanes)))
+        session.load(encoded({queue.name: [Instruction.of(UNIT_OPCODES[queue.kind][0]), END]}))
+        session.start(cycles=1 + CONFIG.superlanes)
+    response = bench.run(session.stimulus, extra=8)
+    for queue, first in runs:
+        mask = 1 << queues(CONFIG).index(queue)
+        assert [response[first + cycle]["illegal"] for cycle in range(-1, 2)] == [0, mask, mask]
+        assert response[first + 2]["done"] and response[first + 2]["cycles"] == CONFIG.superlanes
+        assert not any(response[first + cycle][port_name(queue)]["valid"] for cycle in range(-1, 3))
 
 
 def test_an_illegal_opcode_ends_its_queue_and_names_it(bench: Bench) -> None:

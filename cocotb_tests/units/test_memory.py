@@ -35,7 +35,7 @@ def random_access(rng: np.random.Generator, source: Queue) -> Instruction:
         addr=int(rng.integers(1 << CONFIG.addr_bits)),
         spread=int(rng.integers(2)),
         lane=int(rng.integers(CONFIG.superlane_lanes)),
-        stream=int(rng.choice(codes(Reach.of(CONFIG, source.unit), wide=True))),
+        stream=int(rng.choice(codes(Reach.drives(CONFIG, source.unit), wide=True))),
     )
 
 
@@ -102,14 +102,14 @@ class TileSession:
         assert self.unit.memory is not None
         self.slices, self.depth = self.unit.memory.slices, self.unit.memory.depth_rows
         self.is_weights = self.unit.kind is UnitKind.WEIGHT_MEMORY
-        self.reach = Reach.of(CONFIG, self.unit)
+        self.reads, self.drivable = Reach.reads(CONFIG, self.unit), Reach.drives(CONFIG, self.unit)
         self.content = StreamContent(CONFIG, self.rng, cycles + 8)
         self.twin, self.stimulus = MemoryTwin(CONFIG, self.unit), Stimulus()
         self.drives: dict[int, dict[int, int]] = {}
         self.bus: dict[int, list[int]] = {}
         self.digests: dict[str, dict[int, int]] = {"read": {}, "write": {}}
         for t in range(cycles + 4):
-            self.stimulus.at(t, **self.content.ports(t, self.reach))
+            self.stimulus.at(t, **self.content.ports(t, self.reads))
 
     def _digest(self, access: Access, data: np.ndarray) -> int:
         return int(digest(memory_words(CONFIG, self.slices, access, data))[0])
@@ -126,7 +126,7 @@ class TileSession:
         """The stream of cycle t goes to the SRAM in t + 1."""
         wide = len(access.slices) > 1
         takes_group = wide and not self.is_weights
-        code = int(self.rng.choice(codes(self.reach, takes_group)))
+        code = int(self.rng.choice(codes(self.reads, takes_group)))
         data = self.content.read(t, code, STREAMS_PER_GROUP if takes_group else 1)
         command = self.stimulus.values[t].setdefault("write", {})
         command |= {"stream": code, "wide": int(wide)}
@@ -138,7 +138,7 @@ class TileSession:
     def read(self, t: int, access: Access) -> None:
         """The SRAM is read in t, the streams or the bus are driven in t + 1."""
         wide = len(access.slices) > 1
-        code = int(self.rng.choice(codes(self.reach, wide and not self.is_weights)))
+        code = int(self.rng.choice(codes(self.drivable, wide and not self.is_weights)))
         data = self.twin.read(access)
         command = {"valid": 1, "wide": int(wide), "stream": code, "slice": access.slices[0]}
         self.stimulus.at(t, read={**command, "access": self._enables(access)})
@@ -149,8 +149,11 @@ class TileSession:
         self.digests["read"][t + 1] = self._digest(access, data)
 
     def check(self, response: list[Cycle]) -> None:
-        for t, outputs in enumerate(response):
-            assert driven(self.reach, outputs) == self.drives.get(t, {}), f"cycle {t}"
+        for t, outputs in enumerate(response[:-1]):
+            assert driven(self.drivable, outputs) == self.drives.get(t, {}), f"cycle {t}"
+            for direction in self.drivable.streams:
+                name = direction.name.lower()
+                assert outputs[f"soon_{name}"] == response[t + 1][f"drive_{name}"], f"cycle {t}"
             assert outputs["drive_bus"] == (t in self.bus), f"cycle {t}"
             if t in self.bus:
                 assert [outputs["bus"][j] for j in range(self.slices)] == self.bus[t], f"cycle {t}"

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from cocotb_tests.units.content import StreamContent, as_int, codes, driven, on_streams
 from cocotb_tests.units.harness import Bench, Cycle, Stimulus
-from golden.numerics import Bytes, int32_to_planes, planes_to_int32
+from golden.numerics import Bytes, planes_to_int32
 from golden.trace import digest, lane_words, transpose_words
 from golden.units.switch import switch, transpose
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, preset
@@ -39,10 +39,11 @@ class SwitchUnit(wiring.Component):
 
     def __init__(self, config: LpuConfig) -> None:
         self._config, self._unit = config, config.unit("sxm0")
-        reach, width = Reach.of(config, self._unit), lane_bits(config)
+        self._reads, self._drives = Reach.reads(config, self._unit), Reach.drives(config, self._unit)
+        width = lane_bits(config)
         ports: dict[str, wiring.Member] = {"issue": In(issue_layout(config, QueueKind.SWITCH))}
         for r in range(config.superlanes):
-            tile = {**view_ports(reach, width), **drive_ports(config, reach)}
+            tile = {**view_ports(self._reads, width), **drive_ports(config, self._drives)}
             tile |= {"bus_in": In(data.ArrayLayout(width, config.weight_streams)), "drive_bus": Out(1)}
             tile |= {"bus": Out(data.ArrayLayout(width, config.weight_streams)), "valid": Out(1), "digest": Out(32)}
             ports |= {f"{name}{r}": member for name, member in tile.items()}
@@ -58,10 +59,14 @@ class SwitchUnit(wiring.Component):
             m.d.comb += [tile.issue.eq(command), rotor.x[r].eq(tile.rotor_x), tile.rotor_out.eq(rotor.out[r])]
             if r == 0:
                 m.d.comb += rotor.issue.eq(tile.rotor_issue)
-            for name in ("east", "west", "bus_in"):
+            for name in (*view_ports(self._reads, 1), "bus_in"):
                 m.d.comb += Value.cast(getattr(tile, name)).eq(Value.cast(getattr(self, f"{name}{r}")))
-            for name in ("drive_east", "drive_west", "lanes", "drive_bus", "bus", "valid", "digest"):
-                m.d.comb += Value.cast(getattr(self, f"{name}{r}")).eq(Value.cast(getattr(tile, name)))
+            outputs = {name: getattr(tile, name) for name in drive_ports(self._config, self._drives) if name != "lanes"}
+            outputs |= {name: getattr(tile, name) for name in ("drive_bus", "bus", "valid", "digest")}
+            for name, value in outputs.items():
+                m.d.comb += Value.cast(getattr(self, f"{name}{r}")).eq(Value.cast(value))
+            lanes = getattr(self, f"lanes{r}")
+            m.d.comb += [seen.eq(lane | tile.single) for seen, lane in zip(lanes, tile.lanes, strict=True)]
             after = Signal(tile.issue.shape(), name=f"command{r}")
             m.d.sync += [after.eq(command), after.amount.eq(tile.issue.amount - self._config.superlane_lanes)]
             command = after
@@ -83,14 +88,12 @@ def all_amounts(config: LpuConfig) -> Iterator[tuple[Opcode, int]]:
 def cases(config: LpuConfig, rng: np.random.Generator) -> list[Instruction]:
     """All amounts narrow and wide, and many of the other operations, in random order."""
     kinds = [(op, amount, wide) for op, amount in all_amounts(config) for wide in (0, 1)]
-    kinds += [(Opcode.PERMUTE, 0, 0), (Opcode.PERMUTE, 0, 1), (Opcode.MAXLANE, 0, 1)] * 25
-    kinds += [(Opcode.TRANSPOSE, 0, 0)] * 25
-    reach, built = Reach.of(config, config.unit("sxm0")), []
+    kinds += [(Opcode.PERMUTE, 0, 0), (Opcode.PERMUTE, 1, 0), (Opcode.TRANSPOSE, 0, 0)] * 25
+    reads, drives = (which(config, config.unit("sxm0")) for which in (Reach.reads, Reach.drives))
+    built = []
     for i in rng.permutation(len(kinds)):
         op, amount, wide = kinds[i]
-        x, y, out = (int(rng.choice(codes(reach, bool(wide)))) for _ in range(3))
-        if op is Opcode.PERMUTE:
-            y = int(rng.choice(codes(reach, wide=False)))
+        x, y, out = (int(rng.choice(codes(reach, bool(wide)))) for reach in (reads, reads, drives))
         built.append(Instruction.of(op, wide=wide, x=x, y=y, out=out, amount=amount))
     return built
 
@@ -139,7 +142,7 @@ class Expectation:
         if now in self.drives:
             code, vectors = self.drives[now]
             expected = on_streams(code, vectors[:, lanes])
-        assert driven(Reach.of(self.config, unit), outputs, str(r)) == expected, place
+        assert driven(Reach.drives(self.config, unit), outputs, str(r)) == expected, place
         assert outputs[f"drive_bus{r}"] == (now in self.buses), place
         if now in self.buses:
             bus = [outputs[f"bus{r}"][s] for s in range(self.config.weight_streams)]
@@ -158,7 +161,7 @@ def test_switch(config: LpuConfig) -> None:
         issued[now] = instruction
         now += int(rng.choice([1, 1, 1, 2, 5]))
     cycles = now + 8
-    content, reach = SmallMaps(config, rng, cycles), Reach.of(config, unit)
+    content, reach = SmallMaps(config, rng, cycles), Reach.reads(config, unit)
     for t in range(cycles):
         for r in range(config.superlanes):
             for direction, streams in reach.streams.items():
@@ -170,18 +173,3 @@ def test_switch(config: LpuConfig) -> None:
     for t, outputs in enumerate(Bench(SwitchUnit(config)).run(stimulus)):
         for r in range(config.superlanes):
             expectation.check(t, r, outputs, unit)
-
-
-@pytest.mark.parametrize("lane", range(NANO.lanes))
-def test_maxlane_compares_signed(lane: int) -> None:
-    """The maximum is found in every lane, among values of both signs."""
-    values = np.array([-5, -(2**31), -1, -7], np.int32)
-    values[lane] = 2
-    stimulus = Stimulus()
-    planes = int32_to_planes(values)
-    stimulus.at(
-        0, issue={"valid": 1, "op": int(Opcode.MAXLANE), "wide": 1, "x": 0, "out": west(4)}, east0=as_int(planes)
-    )
-    response = Bench(SwitchUnit(NANO)).run(stimulus, extra=4)
-    expected = on_streams(west(4), int32_to_planes(np.full(NANO.lanes, 2, np.int32)))
-    assert driven(Reach.of(NANO, NANO.unit("sxm0")), response[3], "0") == expected

@@ -1,209 +1,208 @@
-"""ALUs against ``golden.numerics`` and the vector tile against ``golden.units.vector``, in exact cycles."""
+"""The vector tile against ``golden.units.vector``, in exact cycles."""
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
 
-from cocotb_tests.units.content import StreamContent, codes, driven, on_streams
+from cocotb_tests.units.content import StreamContent, codes, on_streams
 from cocotb_tests.units.harness import Bench, Stimulus
-from golden.numerics import Int32, int32_to_planes, int_alu, planes_to_int32, requant_alu, saturate_int8
+from golden.numerics import Int32, int32_to_planes, planes_to_int32, saturate_int8
 from golden.trace import digest, lane_words
-from golden.units.vector import VectorTwin, reads_stream
-from hdl.config import STREAMS_PER_GROUP, AluKind, LpuConfig, preset
+from golden.units.vector import Entering, VectorTwin, is_wide, streamed_operands
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, MemoryGroup, PipeKind, preset
 from hdl.isa import (
-    ALU_OPS,
-    SHIFT_BITS,
+    PIPE_LATENCY,
+    PIPE_QUEUES,
     Element,
     Instruction,
     IntOp,
     Opcode,
-    QueueKind,
-    RequantOp,
     Source,
-    alu_offset,
-    timing,
+    operations,
+    sources,
+    stream,
+    unit_fields,
 )
-from hdl.vector.alu_int import IntAlu
-from hdl.vector.alu_requant import RequantAlu
+from hdl.streams import Reach
 from hdl.vector.tile import VectorTile, drives_of, reads_of
 
 pytestmark = pytest.mark.rtl
 NANO = preset("nano").replace(trace=True)
-WIDE = NANO.replace(
-    name="wide",
-    hemispheres=2,
-    imm_bits=32,
-    mult_bits=16,
-    alus=(AluKind.REQUANT, AluKind.INT, AluKind.INT, AluKind.REQUANT),
-)
-"""Both directions, another chain: ALU 0 is the slow one, and two int ALUs stand in a row."""
-EDGES = np.array([0, 1, -1, 2, 127, -128, 2**31 - 1, -(2**31), 2**31 - 2, -(2**31) + 1, 0x55555555], np.int32)
+FEW = {"lanes": 4, "weight_streams": 4, "weight_groups": (MemoryGroup(4, 16),), "trace": True}
+"""A build takes a time in proportion to the lanes."""
+SMALL = preset("small").replace(**FEW)
+DUO = preset("duo").replace(hemispheres=2, **FEW)
+INSTRUCTIONS = 150
+"""Per pipe; about four elements each."""
 
 
-def random_int32(rng: np.random.Generator, count: int) -> Int32:
-    """Half of them from the whole range, half of them small or edges."""
-    values = rng.integers(-(2**31), 2**31, count).astype(np.int32)
-    small = rng.choice(np.concatenate([EDGES, np.arange(-6, 7, dtype=np.int32)]), count)
-    return np.where(rng.integers(2, size=count, dtype=bool), values, small)
+class FloatContent(StreamContent):
+    """Random words on the SG4s, most of them fp32 of a magnitude near 1, so that sums and products stay apart."""
+
+    def __init__(self, config: LpuConfig, rng: np.random.Generator, cycles: int) -> None:
+        super().__init__(config, rng, cycles)
+        for content in self._bytes.values():
+            top = content[:, STREAMS_PER_GROUP - 1 :: STREAMS_PER_GROUP]
+            near_one = rng.choice(np.array([0x3E, 0x3F, 0x40, 0x41, 0xBE, 0xBF, 0xC0], np.uint8), top.shape)
+            top[:] = np.where(rng.random(top.shape) < 0.8, near_one, top)
 
 
-# ----------------------------------------------------------------------------- ALUs
+def readable(config: LpuConfig, pipe: PipeKind, name: str) -> Reach:
+    return Reach(config.readable(config.unit("vxm0"), name, pipe))
 
 
-def test_int_alu() -> None:
-    """Every operation on every pair of edges under both predicates, then random ones; one a cycle, latency 1."""
-    rng = np.random.default_rng(3)
-    cases = [(*case, 0x12345) for case in itertools.product(IntOp, EDGES, EDGES, (False, True))]
-    xs, ys, imms = (random_int32(rng, 1000) for _ in range(3))
-    ops, predicates = rng.choice(list(IntOp), 1000), rng.integers(2, size=1000, dtype=bool)
-    cases += zip(ops, xs, ys, predicates, imms, strict=True)
-    stimulus = Stimulus()
-    for t, (op, x, y, predicate, imm) in enumerate(cases):
-        command = {"valid": 1, "op": int(op), "imm": int(imm)}
-        stimulus.at(t, command=command, before={"value": int(x), "predicate": int(predicate)}, y=int(y))
-    response = Bench(IntAlu()).run(stimulus, extra=1)
-    for t, (op, x, y, predicate, imm) in enumerate(cases):
-        value, flag = int_alu(IntOp(op), np.array([x]), np.array([y]), np.array([predicate]), int(imm))
-        after = response[t + 1]["after"]
-        assert (after["value"], after["predicate"]) == (value[0], flag[0]), f"{IntOp(op).name} {x} {y} {predicate}"
+def random_instruction(config: LpuConfig, rng: np.random.Generator, pipe: PipeKind) -> Instruction:
+    """Any operation on any sources; about half of the results are driven."""
+    fields = {f.name: f for f in unit_fields(config, PIPE_QUEUES[pipe])}
+    values = {name: int(rng.integers(0, 2)) for name in fields if fields[name].bits == 1}
+    values |= {"count": int(rng.integers(1, 7)), "gap": int(rng.choice([0, 0, 0, 1, 3]))}
+    values["op"] = int(rng.choice([int(op) for op in operations(config, pipe)]))
+    for name in ("x", "y"):
+        if allowed := sources(config, pipe, name):
+            values[f"{name}_from"] = int(rng.choice([int(source) for source in allowed]))
+            wide = pipe is not PipeKind.INT or bool(values[f"{name}_wide"])
+            values[name] = int(rng.choice(codes(readable(config, pipe, name), wide)))
+    if "imm" in fields:
+        low, high = fields["imm"].minimum, fields["imm"].maximum
+        values["imm"] = int(rng.choice([int(rng.integers(low, high)), int(rng.integers(-300, 300)), low, high]))
+    if "fold" in fields:
+        values["fold"] &= values["y_from"] == Source[pipe.name]
+        values["swap"] = int(rng.integers(config.superlane_lanes.bit_length() - 1))
+    wide = pipe is not PipeKind.INT or bool(values["out_wide"])
+    values["out"] = int(rng.choice(codes(drives_of(config), wide)))
+    return Instruction.of(Opcode.ALU, **values)
 
 
-def test_int_alu_keeps_its_own_result() -> None:
-    """``own`` adds to the last valid result, however long ago that was; an invalid cycle changes nothing."""
-    rng, stimulus, total = np.random.default_rng(4), Stimulus(), [0]
-    xs, valids = random_int32(rng, 200), rng.integers(2, size=200)
-    for t, (x, valid) in enumerate(zip(xs, valids, strict=True)):
-        command = {"valid": int(valid), "op": IntOp.ADD, "own": 1}
-        stimulus.at(t, command=command, before={"value": int(x)}, y=int(rng.integers(1 << 31)))
-        total.append((total[-1] + int(x) * int(valid) + 2**31) % 2**32 - 2**31)
-    response = Bench(IntAlu()).run(stimulus, extra=1)
-    assert [outputs["after"]["value"] for outputs in response] == total
+def random_elements(config: LpuConfig, rng: np.random.Generator, pipe: PipeKind) -> Iterator[Element]:
+    """The elements of one queue: mostly one a cycle, now and then none."""
+    cycle = 0
+    for _ in range(INSTRUCTIONS):
+        cycle += int(rng.choice([0, 0, 0, 2, 5]))
+        instruction = random_instruction(config, rng, pipe)
+        for number in range(instruction["count"]):
+            yield Element(cycle + number * (instruction["gap"] + 1), 0, instruction, number, 0)
+        cycle += instruction.duration
 
 
-def requant_cases(bits: int) -> list[tuple[RequantOp, int, int]]:
-    """(op, x, word): ties of both signs at every shift, edges at every shift, random words with garbage above them."""
-    rng = np.random.default_rng(bits)
-    cases = []
-    for shift in range(1 << SHIFT_BITS):
-        for x, m in itertools.product((-(2**31), 2**31 - 1, -1, 1, 3, -3), (0, 1, (1 << bits) - 1)):
-            cases += [(op, x, shift << bits | m) for op in (RequantOp.REQUANT, RequantOp.SHR)]
-        for odd, a in itertools.product((1, 3, 5, -1, -3, -5), (0, 3, 28)):
-            cases.append((RequantOp.REQUANT, odd << a, (a + 1) << bits | 7))
-            cases.append((RequantOp.REQUANT, odd << max(shift - 1, 0) if shift < 29 else odd, shift << bits | 1))
-    words = rng.integers(-(2**31), 2**31, 1500)
-    cases += zip(rng.choice(list(RequantOp), 1500), random_int32(rng, 1500), words, strict=True)
-    return [(RequantOp(op), int(x), int(word)) for op, x, word in cases]
+def issued(element: Element) -> dict[str, int]:
+    """The element as the tile's issue port shows it."""
+    fields = {name: value for name, value in element.instruction.args if name not in ("count", "gap", "op")}
+    place = {"valid": 1, "first": int(element.first), "last": int(element.last)}
+    return {**fields, **place, "op": int(Opcode.ALU), "operation": element.instruction["op"]}
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-def test_requant_alu(bits: int) -> None:
-    """One a cycle, latency 3; the predicate travels along."""
-    config, stimulus, cases = NANO.replace(mult_bits=bits), Stimulus(), requant_cases(bits)
-    predicates = np.random.default_rng(0).integers(2, size=len(cases))
-    for t, (op, x, word) in enumerate(cases):
-        before = {"value": x, "predicate": int(predicates[t])}
-        stimulus.at(t, command={"valid": 1, "op": int(op)}, before=before, y=word)
-    response = Bench(RequantAlu(bits)).run(stimulus, extra=3)
-    for t, (op, x, word) in enumerate(cases):
-        expected = requant_alu(config, op, np.array([x], np.int32), np.array([word]).astype(np.int32))
-        after = response[t + 3]["after"]
-        place = f"{op.name} {x} * {word & ((1 << bits) - 1)} / 2^{word >> bits & 63}"
-        assert (after["value"], after["predicate"]) == (expected[0], predicates[t]), place
+@dataclass
+class Expected:
+    """Digests by (cycle, pipe), vectors by cycle and stream, and how many drives each stream of a cycle has."""
+
+    digests: dict[tuple[int, PipeKind], int] = field(default_factory=dict)
+    vectors: defaultdict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    drives: defaultdict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, config: LpuConfig, pipe: PipeKind, element: Element, cycle: int, value: Int32) -> None:
+        instruction = element.instruction
+        self.digests[cycle, pipe] = int(digest(lane_words(config, value))[0])
+        if instruction["drive"] and (element.last or not instruction["last_only"]):
+            narrow = saturate_int8(value).view(np.uint8)[np.newaxis]
+            planes = int32_to_planes(value) if is_wide(pipe, instruction, "out") else narrow
+            driven = on_streams(instruction["out"], planes)
+            self.vectors[cycle] |= driven
+            self.drives[cycle].update(driven.keys())
 
 
-# ----------------------------------------------------------------------------- tile
+def streamed(content: StreamContent, config: LpuConfig, pipe: PipeKind, element: Element) -> dict[str, Int32]:
+    read = {}
+    for name in streamed_operands(pipe, element.instruction):
+        wide = is_wide(pipe, element.instruction, name)
+        planes = content.read(element.cycle, element.instruction[name], STREAMS_PER_GROUP if wide else 1)
+        read[name] = planes_to_int32(planes) if wide else planes[0].view(np.int8).astype(np.int32)
+    return read
 
 
-def random_chain(config: LpuConfig, rng: np.random.Generator) -> Instruction:
-    reads, drives = reads_of(config), drives_of(config)
-    half_imm = 1 << (config.imm_bits - 1)
-    x_wide, out_wide = int(rng.integers(2)), int(rng.integers(2))
-    values = {
-        "count": int(rng.integers(1, 6)),
-        "gap": int(rng.choice([0, 0, 1, 3])),
-        "last_only": int(rng.integers(2)),
-        "imm": int(rng.choice([int(rng.integers(-half_imm, half_imm)), int(rng.integers(-300, 300)), half_imm - 1])),
-        "x_wide": x_wide,
-        "x": int(rng.choice(codes(reads, bool(x_wide)))),
-        "out_wide": out_wide,
-        "out": int(rng.choice(codes(drives, bool(out_wide)))),
-    }
-    for k, kind in enumerate(config.alus):
-        sources = [int(source) for source in Source if kind is AluKind.INT or source is not Source.SELF]
-        ops, wide = [int(op) for op in ALU_OPS[kind]], int(rng.integers(2))
-        values |= {
-            f"op{k}": int(rng.choice(ops)),
-            f"src{k}": int(rng.choice(sources)),
-            f"y{k}_wide": wide,
-            f"y{k}": int(rng.choice(codes(reads, bool(wide)))),
-        }
-    return Instruction.of(Opcode.CHAIN, **values)
+def expect(config: LpuConfig, content: StreamContent, elements: Mapping[PipeKind, list[Element]]) -> Expected:
+    """What the tile must do: streams in T, registers in T + 1, the result a latency later."""
+    twin, expected = VectorTwin(config), Expected()
+    entering: defaultdict[int, list[Entering]] = defaultdict(list)
+    leaving: defaultdict[int, list[tuple[PipeKind, Int32]]] = defaultdict(list)
+    for pipe, queue in elements.items():
+        for element in queue:
+            read = streamed(content, config, pipe, element)
+            entering[element.cycle + 1].append(Entering(pipe, element, read.get("x"), read.get("y")))
+    for cycle in range(max(entering) + 1):
+        for pipe, value in leaving[cycle]:
+            twin.registers[pipe] = value
+        for each in entering[cycle]:
+            due, value = cycle + PIPE_LATENCY[each.pipe], twin.enter(each)
+            leaving[due].append((each.pipe, value))
+            expected.add(config, each.pipe, each.element, due, value)
+    return expected
 
 
-def elements_of(instruction: Instruction, start: int) -> list[Element]:
-    step = instruction["gap"] + 1
-    return [Element(start + i * step, 0, instruction, i, 0) for i in range(instruction["count"])]
+def driven(config: LpuConfig, outputs: Mapping[str, Any]) -> dict[int, int]:
+    """Vectors by stream code."""
+    found = {}
+    for direction, streams in drives_of(config).streams.items():
+        name = direction.name.lower()
+        for k, s in enumerate(streams):
+            if outputs[f"drive_{name}"] >> k & 1:
+                found[stream(direction, s)] = outputs[f"{name}_out"][k]
+    return found
 
 
-def operand(content: StreamContent, cycle: int, instruction: Instruction, name: str) -> Int32:
-    wide = instruction[f"{name}_wide"]
-    planes = content.read(cycle, instruction[name], STREAMS_PER_GROUP if wide else 1)
-    return planes_to_int32(planes) if wide else planes[0].view(np.int8).astype(np.int32)
+def check(config: LpuConfig, t: int, outputs: Mapping[str, Any], expected: Expected) -> None:
+    drives = expected.drives[t]
+    conflict = any(count > 1 for count in drives.values())
+    assert outputs["conflict"] == conflict, f"cycle {t}"
+    if conflict:
+        assert driven(config, outputs).keys() == drives.keys(), f"cycle {t}"
+    else:
+        assert driven(config, outputs) == expected.vectors[t], f"cycle {t}"
+    for pipe in config.pipes:
+        valid = (t, pipe) in expected.digests
+        assert outputs[f"{pipe.value}_valid"] == valid, f"cycle {t}, {pipe.name}"
+        if valid:
+            assert outputs[f"{pipe.value}_digest"] == expected.digests[t, pipe], f"cycle {t}, {pipe.name}"
 
 
-def expected_value(content: StreamContent, config: LpuConfig, twin: VectorTwin, element: Element) -> Int32:
-    """x in T, y_k in T + alu_offset(k)."""
-    instruction, ys = element.instruction, []
-    for k in range(len(config.alus)):
-        at = element.cycle + alu_offset(config, k)
-        ys.append(operand(content, at, instruction, f"y{k}") if reads_stream(instruction, k) else None)
-    return twin.chain(element, operand(content, element.cycle, instruction, "x"), ys)
+@pytest.mark.parametrize("config", [NANO, SMALL, DUO], ids=lambda config: config.name)
+def test_vector_tile(config: LpuConfig) -> None:
+    """Random elements in all pipes at once on random streams: result, cycle, streams and digest of every element."""
+    rng, stimulus = np.random.default_rng(11), Stimulus()
+    elements = {pipe: list(random_elements(config, rng, pipe)) for pipe in config.pipes}
+    cycles = max(queue[-1].cycle for queue in elements.values()) + 1
+    content = FloatContent(config, rng, cycles)
+    for t in range(cycles):
+        bubbles = {f"issue_{pipe.value}": {**issued(elements[pipe][t % 7]), "valid": 0} for pipe in config.pipes}
+        stimulus.at(t, **content.ports(t, reads_of(config)), **bubbles)
+    for pipe, queue in elements.items():
+        for element in queue:
+            stimulus.at(element.cycle, **{f"issue_{pipe.value}": issued(element)})
+    expected = expect(config, content, elements)
+    assert any(count > 1 for drives in expected.drives.values() for count in drives.values())
+    for t, outputs in enumerate(Bench(VectorTile(config)).run(stimulus, extra=7)):
+        check(config, t, outputs, expected)
 
 
 def test_saturation() -> None:
-    """int8 results around both limits, and far beyond them."""
+    """int8 results around both limits, and far beyond them; INT drives in T + 2."""
     values = [0, 1, -1, 126, 127, 128, 129, 255, 256, 32767, -127, -128, -129, -130, -256, -32768]
-    stimulus, out, func = Stimulus(), codes(drives_of(NANO), wide=False)[1], 6
-    assert timing(NANO, QueueKind.VECTOR, Opcode.CHAIN).func == func
-    fields = {"valid": 1, "first": 1, "last": 1, "op": int(Opcode.CHAIN), "out": out}
-    fields |= {"src0": int(Source.IMM), "op0": int(IntOp.ADD)}
+    stimulus, out = Stimulus(), codes(drives_of(NANO), wide=False)[1]
+    fields = {"valid": 1, "first": 1, "last": 1, "op": int(Opcode.ALU), "drive": 1, "out": out}
+    fields |= {"y_from": int(Source.IMM), "operation": int(IntOp.ADD)}
     for t, value in enumerate(values):
-        stimulus.at(t, issue={**fields, "imm": value})
-    response = Bench(VectorTile(NANO)).run(stimulus, extra=func)
+        stimulus.at(t, issue_int={**fields, "imm": value})
+    response = Bench(VectorTile(NANO)).run(stimulus, extra=2)
     for t, value in enumerate(values):
         expected = np.full((1, NANO.lanes), min(max(value, -128), 127), np.int8).view(np.uint8)
-        assert driven(drives_of(NANO), response[t + func]) == on_streams(out, expected), value
+        assert driven(NANO, response[t + 2]) == on_streams(out, expected), value
 
 
-@pytest.mark.parametrize("config", [NANO, WIDE], ids=lambda config: config.name)
-def test_vector_tile(config: LpuConfig) -> None:
-    """Random CHAINs on random streams: result, cycle, stream and digest of every element; nothing else is driven."""
-    rng, twin, stimulus = np.random.default_rng(11), VectorTwin(config), Stimulus()
-    elements: list[Element] = []
-    for _ in range(400):
-        start = elements[-1].cycle + 1 + int(rng.choice([0, 0, 2])) if elements else 0
-        elements += elements_of(random_chain(config, rng), start)
-    func = timing(config, QueueKind.VECTOR, Opcode.CHAIN).func
-    assert func is not None
-    cycles = elements[-1].cycle + func + 2
-    content = StreamContent(config, rng, cycles)
-    for t in range(cycles):
-        stimulus.at(t, **content.ports(t, reads_of(config)))
-    drives, digests = {}, {}
-    for e in elements:
-        fields = {name: value for name, value in e.instruction.args if name not in ("count", "gap")}
-        place = {"valid": 1, "first": int(e.first), "last": int(e.last), "op": int(Opcode.CHAIN)}
-        stimulus.at(e.cycle, issue={**fields, **place})
-        value = expected_value(content, config, twin, e)
-        if e.instruction["last_only"] and not e.last:
-            continue
-        wide, bytes_ = e.instruction["out_wide"], saturate_int8(value).view(np.uint8)[np.newaxis]
-        drives[e.cycle + func] = on_streams(e.instruction["out"], int32_to_planes(value) if wide else bytes_)
-        digests[e.cycle + func] = int(digest(lane_words(config, value if wide else bytes_[0].astype(np.int32)))[0])
-    for t, outputs in enumerate(Bench(VectorTile(config)).run(stimulus)):
-        assert driven(drives_of(config), outputs) == drives.get(t, {}), f"cycle {t}"
-        assert outputs["valid"] == (t in drives), f"cycle {t}"
-        assert t not in digests or outputs["digest"] == digests[t], f"cycle {t}"
+def test_both_directions_are_read_and_driven_between_two_hemispheres() -> None:
+    for reach in (reads_of(DUO), drives_of(DUO)):
+        assert set(reach.streams) == set(Direction)

@@ -1,0 +1,87 @@
+"""SFU pipe against ``golden.numerics.sfu_pipe``: all segments of all tables, edges, rounding and special cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cocotb_tests.units.vectors import assert_same, held, run_pipe
+from golden.numerics import Int32, sfu_pipe
+from hdl.isa.opcodes import SfuOp
+from hdl.isa.special import SEGMENTS, sfu_entries
+from hdl.vector.sfu_pipe import SfuPipe
+from hdl.vector.sfu_rom import RISE_BITS, SLOPE_BITS, rom_words
+
+pytestmark = pytest.mark.rtl
+Generator = np.random.Generator
+Ints = NDArray[np.int64]
+ONE, TWO = 127, 128
+"""Biased exponents of the binades whose fractions are the tables' arguments; of EXP2 and RECIP, ONE."""
+OFFSET_BITS = 17
+MAGNITUDES = (
+    *(0x00000000, 0x00000001, 0x007FFFFF, 0x00800000, 0x00800001, 0x00FFFFFF),  # zero, subnormals, smallest normals
+    *(0x337FFFFF, 0x33800000, 0x33800001, 0x34000000, 0x34400000),  # around 2^-24, 2^-23: EXP2's rounding
+    *(0x3EFFFFFF, 0x3F000000, 0x3F000001, 0x3F7FFFFF, 0x3F800000, 0x3F800001, 0x3FC00000, 0x40000000, 0x40200000),
+    *(0x42FC0000, 0x42FC0001, 0x42FE0000, 0x42FE0001, 0x42FFFFFF, 0x43000000, 0x43000001),  # 126, 127, 128
+    *(0x4B000000, 0x4B7FFFFF, 0x4EFFFFFF, 0x4F000000, 0x4F000001, 0x4F800000),  # 2^23 .. 2^32
+    *(0x7E7FFFFF, 0x7E800000, 0x7E800001, 0x7E810000, 0x7EFFFFFF, 0x7F000000, 0x7F000001, 0x7F7FFFFF),  # 1/x tiny
+    *(0x7F800000, 0x7F800001, 0x7FC00000, 0x7FFFFFFF),  # infinity, NaNs
+)
+EDGES = np.array([sign << 31 | magnitude for sign in (0, 1) for magnitude in MAGNITUDES])
+
+
+def table_words(rng: Generator) -> Ints:
+    """Both binades, all segments, offsets 0, 1, all ones and 500 more in each."""
+    offsets = np.concatenate([[0, 1, (1 << OFFSET_BITS) - 1], rng.integers(0, 1 << OFFSET_BITS, 500)])
+    exponent, segment, offset = np.meshgrid([ONE, TWO], np.arange(SEGMENTS), offsets, indexing="ij")
+    words: Ints = (exponent << 23 | segment << OFFSET_BITS | offset).ravel()
+    return words
+
+
+def uniform_words(rng: Generator) -> Ints:
+    return rng.integers(0, 1 << 32, 120_000)
+
+
+def moderate_words(rng: Generator) -> Ints:
+    """2^-25 <= |x| < 2^34, fractions with few digits: ties of both conversions, and the limits."""
+    count = 120_000
+    fraction = rng.integers(0, 1 << 23, count) >> rng.integers(0, 24, count) << rng.integers(0, 24, count)
+    return rng.integers(0, 2, count) << 31 | rng.integers(102, 161, count) << 23 | fraction & 0x7FFFFF
+
+
+FAMILIES: dict[str, Callable[[Generator], Ints]] = {
+    "tables": table_words,
+    "uniform": uniform_words,
+    "moderate": moderate_words,
+    "edges": lambda rng: EDGES,
+}
+
+
+def golden(op: Ints, x: Int32) -> Int32:
+    values = np.zeros(len(op), np.int32)
+    for operation in SfuOp:
+        values[op == operation] = sfu_pipe(operation, x[op == operation])
+    return values
+
+
+def test_sfu_pipe() -> None:
+    """Every operation on every family, in random order, a tenth of the cycles bubbles; latency 4."""
+    rng = np.random.default_rng(5)
+    family = np.concatenate([make(rng) for make in FAMILIES.values()])
+    op, x = np.repeat(list(SfuOp), len(family)), np.tile(family, len(SfuOp)).astype(np.int32)
+    order = rng.permutation(len(op))
+    op, x, valid = op[order], x[order], rng.random(len(op)) < 0.9
+    words = run_pipe(SfuPipe(), op, x, valid=valid, extra=4)
+    assert_same(words, held(golden(op, x), valid, latency=4), latency=4, op=op, x=x)
+
+
+def test_rom_words() -> None:
+    """The memory holds the tables: EXP2's c0 - 2^20, the others' 2^20 - c0, and c1."""
+    words = rom_words()
+    for (c0, c1), word, sign in zip(sfu_entries(), words, [1] * SEGMENTS + [-1] * 3 * SEGMENTS, strict=True):
+        rise, slope = word >> SLOPE_BITS, word & (1 << SLOPE_BITS) - 1
+        assert (rise, slope) == (sign * (c0 - (1 << 20)), c1)
+        assert 0 <= rise < 1 << RISE_BITS
