@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LPU := $(VENV)/bin/lpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint fuzz verilog bench check faults synth docs lock clean
+.PHONY: help setup run test lint formal fuzz verilog bench check faults synth docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ check: $(READY) ## cycles, program bytes and area against bench/baseline.json (U
 
 faults: $(READY) ## break the RTL on purpose, one fault at a time, and see that its test notices
 	@$(VENV)/bin/python -m cocotb_tests.faults.run
+
+formal: $(READY) ## proofs about the vector unit: arithmetic rules, timing of a chained pass
+	@$(VENV)/bin/python -m pytest cocotb_tests/formal
 
 synth: $(READY) ## area of the core (PRESET=small)
 	@$(LPU) bench synth --preset $(PRESET)

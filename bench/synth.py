@@ -48,6 +48,9 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
 }
 """Columns of the report and the ECP5 cells each one counts."""
 
+ECP5_85F = "83,640 of them, 156 MULT18 and 208 block RAMs"
+"""What the part of the ULX3S-85F has."""
+
 UNITS: Mapping[str, str] = {
     r"mxm\d+(_.*)?": "matrix",
     r"vxm\d+(_.*)?": "vector",
@@ -79,8 +82,13 @@ class SynthReport:
     total: dict[str, int]
     modules: dict[str, dict[str, int]]
 
+    @property
+    def comb(self) -> int:
+        """LUT4 places of the part that the core takes: a LUT4 one, a carry cell two, a RAM cell six."""
+        return self.total["lut4"] + 2 * self.total["ccu2c"] + 6 * self.total["dist_ram"]
+
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        return {**asdict(self), "comb": self.comb}
 
 
 def synth(config: LpuConfig, progress: Progress | None = None, build: Path = BUILD) -> SynthReport:

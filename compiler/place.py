@@ -140,6 +140,9 @@ def _initialised(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
     return kinds
 
 
+_INDEXED_OPS = frozenset({OpKind.GATHER, OpKind.SCATTER})
+"""Operators that add an index to the row of their first input, which must stay in its slice."""
+
 _CACHE_OPS = {OpKind.KV_INDEX: 1, OpKind.KV_SCATTER: 0}
 """Operators on a cache in a weight group, and which of their inputs it is."""
 
@@ -158,6 +161,7 @@ class _Placer:
         self.requests = requests
         self.allocations: dict[Tensor, Allocation] = {}
         self._together = _read_together(passes)
+        self._indexed = {p.x for p in passes if p.op is not None and p.op.kind in _INDEXED_OPS}
         self._lifetimes: list[tuple[_Request, Allocation]] = []
 
     def rows(self, request: _Request) -> int:
@@ -190,14 +194,17 @@ class _Placer:
         return self.allocations[tensor]
 
     def _first_fit(self, unit: Unit, request: _Request, rows: int, reuse: bool) -> int | None:
-        """The first address with enough free rows; with ``reuse``, rows of tensors dead by then count as free."""
+        """The first address with enough free rows; with ``reuse``, rows of tensors dead by then count as free.
+
+        An int8 tensor may go on in the next slice, unless an index reaches into it.
+        """
         assert unit.memory is not None
         used = self._used(unit, unit.memory, request, reuse)
         flat = not request.wide and unit.kind is UnitKind.DATA_MEMORY
         if not flat:
             return _first_run(np.any(used, axis=0), rows)
         row_bits = self.config.row_bits(unit.memory)
-        if unit.memory.depth_rows == 1 << row_bits:
+        if unit.memory.depth_rows == 1 << row_bits and request.tensor not in self._indexed:
             return _first_run(used.reshape(-1), rows)
         starts = ((slice_, _first_run(used[slice_], rows)) for slice_ in range(unit.memory.slices))
         return next(((slice_ << row_bits) + row for slice_, row in starts if row is not None), None)
@@ -230,12 +237,13 @@ class _Placer:
 
 
 def _read_together(passes: Sequence[Pass]) -> dict[Tensor, Counter[Tensor]]:
-    """For each tensor, how often a pass reads each other one in the same cycles; MATMUL reads x all the time."""
+    """For each tensor, how often a pass needs each other one in the same cycles; MATMUL reads x all the time."""
     together: dict[Tensor, Counter[Tensor]] = {}
     for p in passes:
         weight = 4 if p.source is Source.MATMUL else 2
-        for a in p.reads:
-            for b in p.reads:
+        touched = dict.fromkeys((*p.reads, *p.writes))
+        for a in touched:
+            for b in touched:
                 if a is not b:
                     together.setdefault(a, Counter())[b] += weight if p.x in (a, b) else 1
     return together

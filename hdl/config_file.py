@@ -3,7 +3,7 @@
     base = "small"            # optional: a preset whose fields hold where the file is silent
     name = "mine"             # optional: else the file's name without .toml
     acc_rows = 8
-    alus = ["int", "requant", "int"]
+    pipes = ["int", "requant"]
     [[data_groups]]           # once per group; the file's groups replace those of the base
     slices = 4
     depth_rows = 1024

@@ -41,6 +41,6 @@ def test_steps_count_at_least_every_element(seed: int) -> None:
 
 def test_an_endless_program_is_refused_at_once() -> None:
     loops = [I(Opcode.LOOP, n=4095, length=2), I(Opcode.LOOP, n=4095, length=1), I(Opcode.NOP, n=1), END]
-    text = rf"^\d+ steps, 16773121 of them in vxm0: must be at most {MOST_STEPS}$"
+    text = rf"^\d+ steps, 16773121 of them in vxm0.i: must be at most {MOST_STEPS}$"
     with pytest.raises(VerifyError, match=text):
-        verify(SMALL, {"vxm0": loops, "sxm0": [I(Opcode.NOP, n=1), END]})
+        verify(SMALL, {"vxm0.i": loops, "sxm0": [I(Opcode.NOP, n=1), END]})

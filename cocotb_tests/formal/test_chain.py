@@ -45,3 +45,9 @@ def test_a_pipe_a_cycle_slow_is_found() -> None:
 
     with patch("hdl.vector.lane.pipe_component", component):
         assert timing("INT").broken == {"result"}
+
+
+def test_a_drive_a_cycle_late_is_found() -> None:
+    with patch("hdl.vector.tile.PIPE_LATENCY", {**PIPE_LATENCY, PipeKind.ADD: PIPE_LATENCY[PipeKind.ADD] + 1}):
+        broken = timing("INT").broken
+    assert broken and all(rule.startswith("drive_") for rule in broken)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from formal.add import SEE_ORDER, AddOrder, AddRules
 from formal.faulty import Fault, Faulty, beyond_int8, late, negative_zero, unflushed
 from formal.int import SEE_FLAG, IntRules
-from formal.mul import FREE_PRODUCTS, MulByPowerOfTwo, MulRules
+from formal.mul import FREE_PRODUCTS, MulByHalves, MulRules
 from formal.pipe import PipeRules
 from formal.run import Verdict, check, reveal
 from hdl.config import PipeKind
-from hdl.isa import PIPE_LATENCY
+from hdl.isa import PIPE_LATENCY, IntOp
 from hdl.vector.add_pipe import AddPipe
 from hdl.vector.int_pipe import IntPipe
 from hdl.vector.mul_pipe import MulPipe
@@ -34,12 +36,13 @@ def test_mul() -> None:
     assert verdict(MulRules(MulPipe(), MUL), FREE_PRODUCTS).holds
 
 
-def test_mul_by_powers_of_two() -> None:
-    assert verdict(MulByPowerOfTwo(MulPipe(), MUL)).holds
+def test_mul_by_halves() -> None:
+    assert verdict(MulByHalves(MulPipe(), MUL)).holds
 
 
-def test_int() -> None:
-    assert verdict(IntRules(IntPipe(floats=True), INT), after=SEE_FLAG).holds
+@pytest.mark.parametrize(("floats", "last"), [(False, IntOp.PICK), (True, IntOp.F2I8)])
+def test_int(floats: bool, last: IntOp) -> None:
+    assert verdict(IntRules(IntPipe(floats), INT, last), after=SEE_FLAG).holds
 
 
 # ------------------------------------------------------------------ faults found

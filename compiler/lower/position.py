@@ -13,7 +13,7 @@ from compiler.place import Allocation
 from hdl.config import PipeKind, UnitKind
 from hdl.isa import PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, RequantOp, SfuOp, timing
 
-_SIGN, _INFINITY = -(1 << 31), 0x7F800000
+_INFINITY = 0x7F800000
 
 
 class _Indexed(Lowering):
@@ -128,8 +128,8 @@ class KvScatter(Lowering):
 class KvIndex(Lowering):
     """Where row p of a cache lies in slice j: (p // L) * tiles * steps + (p // ws) mod steps if p mod ws == j.
 
-    Other slices get the number of rows of the cache: their write goes behind it. floor(p / d) = F2I((p - (d-1)/2) / d)
-    is exact for a power of two; products and sums of such numbers are exact in fp32.
+    Other slices get the number of rows of the cache: their write goes behind it. d * (p // d) is p without its low bits
+    for a power of two d; quotients, products and sums of such numbers are exact in fp32.
     """
 
     def bundles(self) -> Iterator[Bundle]:
@@ -141,33 +141,29 @@ class KvIndex(Lowering):
         b = self.builder()
         v = Pipeline(config, b)
         position = self.over_tiles(op.inputs[0], 0)
-        self._set_flag(v, position)
         offset = v.op(SfuOp.F2I, self._offset(v, position, at))
+        place = v.op(IntOp.AND, position, Imm(config.weight_streams - 1))
+        v.op(IntOp.EQ, place, self.over_tiles(self.p.consts[0], 0))
         v.op(IntOp.SELECT, offset, Imm(at.rows), to=To(self.out, self.out.addr))
         yield b.build()
 
-    def _set_flag(self, v: Pipeline, position: Rows) -> None:
-        """The flag of the lanes j with position == (position // ws) * ws + j."""
-        ws = self.config.weight_streams
-        first = v.op(MulOp.FMUL, self._floor(v, position, ws), Imm.of(ws))
-        own = v.op(IntOp.ADD, v.op(SfuOp.F2I, first), self.over_tiles(self.p.consts[0], 0))
-        v.op(IntOp.EQ, own, position)
-
     def _offset(self, v: Pipeline, position: Rows, at: Allocation) -> Reg:
         """(p // ws) + (p // L) * (tiles - 1) * steps, as fp32."""
-        block = v.op(IntOp.PASS, self._floor(v, position, self.config.weight_streams))
-        more = (at.tiles - 1) * self.config.tile_load_cycles
-        tile = v.op(MulOp.FMUL, self._floor(v, position, self.config.lanes), Imm.of(more))
+        config = self.config
+        if config.tile_load_cycles == 1:
+            return self._quotient(v, position, config.lanes, at.tiles)
+        block = v.op(IntOp.PASS, self._quotient(v, position, config.weight_streams, 1))
+        tile = self._quotient(v, position, config.lanes, (at.tiles - 1) * config.tile_load_cycles)
         return v.op(AddOp.FADD, block, tile)
 
-    def _floor(self, v: Pipeline, position: Rows, divisor: int) -> Reg:
-        """floor(position / divisor) as fp32."""
-        centred = v.op(AddOp.FADD, v.op(AddOp.I2F, position), Imm.of(-(divisor - 1) / 2))
-        return v.op(AddOp.I2F, v.op(SfuOp.F2I, v.op(MulOp.FMUL, centred, Imm.of(1 / divisor))))
+    def _quotient(self, v: Pipeline, position: Rows, divisor: int, factor: int) -> Reg:
+        """(position // divisor) * factor as fp32."""
+        multiple = v.op(IntOp.AND, position, Imm(-divisor))
+        return v.op(MulOp.FMUL, v.op(AddOp.I2F, multiple), Imm.of(factor / divisor))
 
 
 class CausalLimit(Lowering):
-    """y[i] = +inf where position - i >= 0, else -inf: the sign of the difference and the exponent of infinity."""
+    """y[i] = -inf where i > position, else +inf."""
 
     def bundles(self) -> Iterator[Bundle]:
         yield self.at_pitch(self._bundle)
@@ -175,8 +171,8 @@ class CausalLimit(Lowering):
     def _bundle(self, pitch: int) -> Bundle:
         b = self.builder()
         v = Pipeline(self.config, b)
-        n, number = self.tiles, self.over_tiles(self.p.consts[0], 0)
-        left = binary(v, IntOp.SUB, self.over_tiles(self.p.x, 0), number, n, pitch)
-        sign = v.op(IntOp.AND, left, Imm(_SIGN), count=n, pitch=pitch)
-        v.op(IntOp.OR, sign, Imm(_INFINITY), count=n, pitch=pitch, to=self.to(self.p.output, 0))
+        numbers, least = (self.over_tiles(tensor, 0) for tensor in self.p.consts)
+        n = self.tiles
+        later = binary(v, IntOp.GT, numbers, self.over_tiles(self.p.x, 0), n, pitch)
+        v.op(IntOp.PICK, later, least, count=n, pitch=pitch, to=self.to(self.p.output, 0), imm=_INFINITY)
         return b.build()

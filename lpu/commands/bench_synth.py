@@ -26,6 +26,7 @@ def table(report: area.SynthReport) -> Table:
         shown.add_row(unit, *(f"{counts[column]:,}" for column in area.RESOURCES))
     shown.add_section()
     shown.add_row("total", *(f"{report.total[column]:,}" for column in area.RESOURCES))
+    shown.caption = f"{report.comb:,} LUT4 places with carry and RAM cells; an ECP5-85F has {area.ECP5_85F}"
     return shown
 
 
