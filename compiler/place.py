@@ -188,7 +188,7 @@ class _Placer:
     def _collisions(self, request: _Request, unit: Unit) -> int:
         """Reads of tensors already in ``unit`` that fall into the same cycles as reads of this one."""
         together = self._together.get(request.tensor, Counter())
-        return sum(n for other, n in together.items() if other in self.allocations and self[other].unit is unit)
+        return sum(n for other, n in together.items() if other in self.allocations and self[other].unit == unit)
 
     def __getitem__(self, tensor: Tensor) -> Allocation:
         return self.allocations[tensor]
@@ -215,7 +215,7 @@ class _Placer:
         row_bits = self.config.row_bits(memory)
         for other, at in self._lifetimes:
             together = other.first <= request.last and request.first <= other.last
-            if at.unit is unit and (together or not reuse):
+            if at.unit == unit and (together or not reuse):
                 for slices, row, count in _spans(at, row_bits):
                     used[slices, row : row + count] = True
         return used

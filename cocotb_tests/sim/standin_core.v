@@ -1,6 +1,6 @@
 // A stand-in for lpu_core of preset `nano` with traces: the host port over plain storage, no program execution.
 // A run lasts as many cycles as the first word of group 0 says and raises the flags in the second; 0 cycles hang.
-// Every third cycle of a run, queue vxm0 issues with the cycle as its pc and reports the cycle as its digest.
+// Every third cycle of a run, queue vxm0.i issues with the cycle as its pc and reports the cycle as its digest.
 module lpu_core (
     input clk, input rst,
     input host__valid, input host__write, input [31:0] host__addr, input [31:0] host__w_data,
@@ -15,7 +15,8 @@ module lpu_core (
     output trace__d0_w__issue, output [5:0] trace__d0_w__pc, output trace__d0_w__valid, output [31:0] trace__d0_w__digest,
     output trace__d1_r__issue, output [5:0] trace__d1_r__pc, output trace__d1_r__valid, output [31:0] trace__d1_r__digest,
     output trace__d1_w__issue, output [5:0] trace__d1_w__pc, output trace__d1_w__valid, output [31:0] trace__d1_w__digest,
-    output trace__vxm0__issue, output [5:0] trace__vxm0__pc, output trace__vxm0__valid, output [31:0] trace__vxm0__digest
+    output trace__vxm0_i__issue, output [5:0] trace__vxm0_i__pc, output trace__vxm0_i__valid, output [31:0] trace__vxm0_i__digest,
+    output trace__vxm0_q__issue, output [5:0] trace__vxm0_q__pc, output trace__vxm0_q__valid, output [31:0] trace__vxm0_q__digest
 );
     reg [31:0] sram [0:4095];
     reg [31:0] program_words [0:8191];
@@ -29,10 +30,10 @@ module lpu_core (
     assign host__ready = stall == 0;
     assign host__error = region == 3 || (region != 0 && running) || (region == 2 && host__addr[29:0] > 4095);
     assign host__r_data = region == 2 ? sram[host__addr[11:0]] : register_ == 4 ? cycles : register_ == 5 ? errors : 0;
-    assign trace__vxm0__issue = running && cycle % 3 == 0;
-    assign trace__vxm0__pc = cycle[5:0];
-    assign trace__vxm0__valid = running && cycle % 3 == 0;
-    assign trace__vxm0__digest = cycle;
+    assign trace__vxm0_i__issue = running && cycle % 3 == 0;
+    assign trace__vxm0_i__pc = cycle[5:0];
+    assign trace__vxm0_i__valid = running && cycle % 3 == 0;
+    assign trace__vxm0_i__digest = cycle;
 
     always @(posedge clk) begin
         stall <= stall == 0 ? host__addr[1:0] : stall - 1;

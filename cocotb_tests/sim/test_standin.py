@@ -74,7 +74,7 @@ def test_each_run_has_its_own_trace(standin: Simulator, tmp_path: Path) -> None:
         scripts.append(script)
     play(standin, scripts, paths)
     for path, last in [(tmp_path / "first", 3), (tmp_path / "third", 6)]:
-        events = [f"I {t} vxm0 {t}\nR {t} vxm0 0 {t:08x}\n" for t in range(0, last + 1, 3)]
+        events = [f"I {t} vxm0.i {t}\nR {t} vxm0.i 0 {t:08x}\n" for t in range(0, last + 1, 3)]
         assert path.read_text() == "".join(events)
     assert sorted(tmp_path.iterdir()) == [tmp_path / "first", tmp_path / "third"]
 

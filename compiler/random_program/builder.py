@@ -71,7 +71,7 @@ class BundleBuilder(VectorBuilder):
         others = [
             unit
             for unit in self.config.units_of(UnitKind.DATA_MEMORY)
-            if unit is not reader
+            if unit != reader
             and hops(reader, unit, direction) >= 0
             and code in readable(self.config, queue(self.config, unit.name + ".w"), "stream")
             and self._free(unit.name + ".w")
@@ -94,7 +94,7 @@ class BundleBuilder(VectorBuilder):
         """A result that flows to the edge; nobody reads it."""
         unit = self._unit(UnitKind.SWITCH, UnitKind.VECTOR, *MEMORY_KINDS)
         width = 1 if unit.kind is UnitKind.WEIGHT_MEMORY else self.rng.choice((1, STREAMS_PER_GROUP))
-        port = next(q for q in queues(self.config) if q.unit is unit)
+        port = next(q for q in queues(self.config) if q.unit == unit)
         code, pattern = self.rng.choice(self._starts(port, width)), self._pattern()
         self._flow(unit, code, width, pattern, range(0))
         self._produce(unit, code, width, pattern, False, DEPTH)

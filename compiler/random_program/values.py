@@ -78,7 +78,7 @@ class ValueBuilder(ABC):
 
     def _reaching(self, source: Unit, unit: Unit, streams: list[int], width: int) -> list[int]:
         """Those of ``streams`` that the source may drive and whose flow leads to the unit."""
-        port = next(q for q in queues(self.config) if q.unit is source)
+        port = next(q for q in queues(self.config) if q.unit == source)
         drives = {code for code in self._starts(port, width) if hops(source, unit, Direction(code & 1)) >= 1}
         return [code for code in streams if code in drives]
 

@@ -87,7 +87,7 @@ class Lane(Shared):
         values = [self._result(pipe) for pipe in operand.registers]
         if operand.swaps:
             values += list(getattr(self, f"{operand.pipe.value}_swapped"))
-        terms = gated(values, Value.cast(getattr(self, f"{operand.name}_take")))
+        terms = gated(values, Value.cast(getattr(self, f"{operand.name}_take"))) if operand.takes else []
         for k, word in enumerate(operand.words(getattr(self, operand.name), self)):
             register = Signal(32, name=f"{operand.name}_register{k}", reset_less=True)
             m.d.sync += register.eq(word)

@@ -45,7 +45,13 @@ class Operand:
     @property
     def ports(self) -> dict[str, wiring.Member]:
         """Ports of a lane: what to take in T, and in T + 1."""
-        return {self.name: In(self.pick_layout), f"{self.name}_take": In(self.take_layout)}
+        taken = {f"{self.name}_take": In(self.take_layout)} if self.takes else {}
+        return {self.name: In(self.pick_layout), **taken}
+
+    @property
+    def takes(self) -> bool:
+        """Whether it may be a result register at all."""
+        return bool(self.registers or self.swaps)
 
     @property
     def pick_layout(self) -> data.StructLayout:
@@ -59,7 +65,8 @@ class Operand:
     @property
     def take_layout(self) -> data.StructLayout:
         """Masks of the result registers, and of the own pipe's in other lanes."""
-        return data.StructLayout({"registers": len(self.registers), "swaps": self.swaps})
+        widths = {"registers": len(self.registers), "swaps": self.swaps}
+        return data.StructLayout({name: width for name, width in widths.items() if width})
 
     def _masks(self, width: int, count: int) -> data.ArrayLayout:
         return data.ArrayLayout(width, max(count, 2)) if self._has_imm else data.ArrayLayout(1, count)

@@ -79,11 +79,12 @@ class VectorTile(wiring.Component):
         self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
         for operand in Operand.all_of(self._config, pipe):
             pick = Signal(operand.pick_layout, name=f"{operand.name}_pick")
-            take = Signal(operand.take_layout, name=f"{operand.name}_take")
             m.d.comb += Value.cast(pick).eq(operand.pick(issue))
-            m.d.sync += Value.cast(take).eq(operand.take(issue))
             self._to_lanes(m, operand.name, Value.cast(pick))
-            self._to_lanes(m, f"{operand.name}_take", Value.cast(take))
+            if operand.takes:
+                take = Signal(operand.take_layout, name=f"{operand.name}_take")
+                m.d.sync += Value.cast(take).eq(operand.take(issue))
+                self._to_lanes(m, f"{operand.name}_take", Value.cast(take))
             for i, lane in enumerate(self._lanes):
                 for k in range(operand.swaps):
                     other = getattr(self._lanes[i ^ 1 << k], f"{pipe.value}_result")
