@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cocotb_tests.core.programs import Item, programs
-from hdl.config import LpuConfig, MemoryGroup, preset
-from hdl.isa import Instruction, Opcode, queue, queues, west
+from hdl.config import LpuConfig, MemoryGroup, PipeKind, preset
+from hdl.isa import PIPE_LATENCY, Instruction, Opcode, Source, queue, queues, stream, west
 from hdl.link.hostmap import NO_QUEUE, ErrorFlag, Register, program_address, program_words
 from sim.build import build
 from sim.run import play
@@ -58,6 +58,16 @@ def test_stream_conflict() -> None:
 
 def test_drives_in_different_cycles_are_no_conflict() -> None:
     assert run(CHECKED, conflict(20, 21))[1:] == (ErrorFlag(0), NO_QUEUE, 0)
+
+
+def test_two_pipes_on_one_sg4() -> None:
+    """Both drive in cycle 26, a latency and one after issue; a cycle apart they may."""
+    ((direction, streams),) = CHECKED.drivable(CHECKED.unit("vxm0")).items()
+    own = Instruction.of(Opcode.ALU, x_from=int(Source.INT), drive=1, out=stream(direction, streams[0]))
+    first = Item("", "vxm0.i", 25 - PIPE_LATENCY[PipeKind.INT], own.replace(y_from=int(Source.IMM), out_wide=1))
+    second = Item("", "vxm0.q", 25 - PIPE_LATENCY[PipeKind.REQUANT], own.replace(y_from=int(Source.INT)))
+    assert run(CHECKED, [first, second])[1:] == (ErrorFlag.STREAM_CONFLICT, NO_QUEUE, 26)
+    assert run(CHECKED, [first, second.moved(1)])[1] == ErrorFlag(0)
 
 
 @pytest.mark.parametrize(("name", "op"), [("d0.r", Opcode.READ), ("d1.w", Opcode.WRITE), ("d1.r", Opcode.GATHER)])
