@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LPU := $(VENV)/bin/lpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint formal fuzz verilog bench check faults synth docs lock clean
+.PHONY: help setup run test lint formal sweep fuzz verilog bench check faults synth docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ faults: $(READY) ## break the RTL on purpose, one fault at a time, and see that 
 
 formal: $(READY) ## proofs about the vector unit: arithmetic rules, timing of a chained pass
 	@$(VENV)/bin/python -m pytest cocotb_tests/formal
+
+sweep: $(READY) ## every fraction of every special function, RTL against the golden model (minutes)
+	@$(VENV)/bin/python -m cocotb_tests.units.sweep
 
 synth: $(READY) ## area of the core (PRESET=small)
 	@$(LPU) bench synth --preset $(PRESET)

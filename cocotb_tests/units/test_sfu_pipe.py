@@ -41,6 +41,12 @@ def table_words(rng: Generator) -> Ints:
     return words
 
 
+def upper_words(rng: Generator) -> Ints:
+    """Every sign, exponent and 7 leading bits of the fraction, with the lowest and with other low bits."""
+    high = np.arange(1 << 16) << 16
+    return np.concatenate([high, high | rng.integers(1, 1 << 16, 1 << 16)])
+
+
 def uniform_words(rng: Generator) -> Ints:
     return rng.integers(0, 1 << 32, 120_000)
 
@@ -54,6 +60,7 @@ def moderate_words(rng: Generator) -> Ints:
 
 FAMILIES: dict[str, Callable[[Generator], Ints]] = {
     "tables": table_words,
+    "upper halves": upper_words,
     "uniform": uniform_words,
     "moderate": moderate_words,
     "edges": lambda rng: EDGES,
