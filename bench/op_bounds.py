@@ -21,13 +21,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from golden.operators import SUM_WIDTH
 from hdl.config import LpuConfig, PipeKind, Unit, UnitKind
 from hdl.isa import PIPE_LATENCY, Opcode, QueueKind, timing
 
 INT, REQUANT, MUL, ADD, SFU = (PIPE_LATENCY[kind] for kind in PipeKind)
 DATA_FLOW = "data flow"
-SUM_ROW = 64
-"""Terms that a sum keeps apart until its halving tree."""
 
 Limits = Mapping[str, int]
 """Cycles, by what takes them: the data flow or a pipe."""
@@ -202,7 +201,7 @@ def sum_depths(tiles: int, lanes: int) -> list[int]:
 
     Tiles 64/L apart are added in sequence, then the 64/L sums in halves.
     """
-    classes = max(1, SUM_ROW // lanes)
+    classes = max(1, SUM_WIDTH // lanes)
     columns = [list(range(first, tiles, classes)) for first in range(classes)]
     depths = [0] * tiles
     for column in columns:

@@ -12,9 +12,10 @@ import numpy as np
 from bench import op_bounds as bounds
 from bench.op_bounds import Core, Limits
 from compiler.build import CompiledProgram, compile_graph
-from compiler.evaluate import Arrays, evaluate
+from compiler.evaluate import Arrays, bits, evaluate
 from compiler.image import ProgramImage
 from compiler.ir import DType, Graph, Tensor
+from compiler.workloads import random_inputs
 from hdl.config import LpuConfig, PipeKind
 from sim.run import run_image
 
@@ -47,16 +48,7 @@ class Case:
 
     def inputs(self, graph: Graph) -> list[Arrays]:
         rng = np.random.default_rng(SEED + 1)
-        return [{tensor.name: self._values(rng, tensor) for tensor in graph.inputs} for _ in range(ITEMS)]
-
-    def _values(self, rng: np.random.Generator, tensor: Tensor) -> np.ndarray:
-        """fp32 of one order of magnitude, int8 of all values, int32 of 20 bits, an index."""
-        if tensor.dtype is DType.FP32:
-            return (4 * rng.standard_normal(tensor.shape)).astype(np.float32)
-        if tensor.dtype is DType.INT8:
-            return rng.integers(-128, 128, tensor.shape, dtype=np.int8)
-        low, high = (0, self.most) if tensor.shape == (1, 1) else (-(1 << 19), 1 << 19)
-        return rng.integers(low, high, tensor.shape, dtype=np.int32)
+        return [random_inputs(graph, rng, self.most) for _ in range(ITEMS)]
 
 
 @dataclass(frozen=True)
@@ -286,8 +278,4 @@ def measure(config: LpuConfig, case: Case, runner: Runner = on_rtl) -> OpResult:
 
 def _differing(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> int:
     """Values with other bits."""
-    return sum(int((_bits(found[name]) != _bits(value)).sum()) for name, value in expected.items())
-
-
-def _bits(array: np.ndarray) -> np.ndarray:
-    return array.view(np.int32) if array.dtype == np.float32 else array
+    return sum(int((bits(found[name]) != bits(value)).sum()) for name, value in expected.items())

@@ -81,3 +81,8 @@ def _by_position(op: Op, operands: list[np.ndarray]) -> np.ndarray:
 def _as(operand: np.ndarray, op: Op, x: np.ndarray) -> np.ndarray:
     """The int8 factor of an int32 product as int32."""
     return operand.astype(x.dtype) if op.kind is OpKind.MUL else operand
+
+
+def bits(array: np.ndarray) -> np.ndarray:
+    """What two values must have in common to be the same: fp32 as words, so that NaN and -0 compare."""
+    return array.view(np.int32) if array.dtype == np.float32 else array

@@ -129,12 +129,11 @@ def _initialised(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
     """Constants and states, and the kind of memory that each is in."""
     kinds: dict[Tensor, UnitKind] = {}
     for p in passes:
-        in_weights = (
-            {p.weights} if p.op is None or p.op.kind not in _CACHE_OPS else {p.op.inputs[_CACHE_OPS[p.op.kind]]}
-        )
-        for tensor in (*p.reads, *in_weights):
+        is_cache = p.op is not None and p.op.kind in _CACHE_OPS
+        weights = p.op.inputs[_CACHE_OPS[p.op.kind]] if p.op is not None and is_cache else p.weights
+        for tensor in (*p.reads, weights):
             if tensor is not None and tensor.value is not None:
-                kind = UnitKind.WEIGHT_MEMORY if tensor in in_weights else UnitKind.DATA_MEMORY
+                kind = UnitKind.WEIGHT_MEMORY if tensor is weights else UnitKind.DATA_MEMORY
                 if kinds.setdefault(tensor, kind) is not kind:
                     raise CompileError(f"{p.name}: {tensor}: is both weights and data; make two tensors of it")
     return kinds

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.ir import CompileError, Graph, Tensor
+from compiler.evaluate import Arrays
+from compiler.ir import CompileError, DType, Graph, Tensor
 from golden.numerics import choose_requant
 from hdl.config import LpuConfig
 
@@ -14,6 +15,23 @@ INPUT, OUTPUT = "x", "y"
 def random_int8(shape: tuple[int, int], seed: int) -> np.ndarray:
     """Uniform int8 of all 256 values, the same for the same seed."""
     return np.random.default_rng(seed).integers(-128, 128, shape, dtype=np.int8)
+
+
+def random_inputs(graph: Graph, rng: np.random.Generator, most: int = 1) -> Arrays:
+    """Values of a graph's inputs: fp32 of one order of magnitude, int8 of all values, int32 of 20 bits.
+
+    int32 [1, 1] is an index or a position, below ``most``.
+    """
+    return {tensor.name: _random(rng, tensor, most) for tensor in graph.inputs}
+
+
+def _random(rng: np.random.Generator, tensor: Tensor, most: int) -> np.ndarray:
+    if tensor.dtype is DType.FP32:
+        return (4 * rng.standard_normal(tensor.shape)).astype(np.float32)
+    if tensor.dtype is DType.INT8:
+        return rng.integers(-128, 128, tensor.shape, dtype=np.int8)
+    low, high = (0, most) if tensor.shape == (1, 1) else (-(1 << 19), 1 << 19)
+    return rng.integers(low, high, tensor.shape, dtype=np.int32)
 
 
 def matmul_input(M: int, K: int, seed: int) -> np.ndarray:

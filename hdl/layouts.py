@@ -58,10 +58,7 @@ def read_layout(config: LpuConfig, unit: Unit) -> data.StructLayout:
     """A read: the access (issue + 1), and how to drive the row one cycle later."""
     assert unit.memory is not None
     stream = issue_layout(config, QueueKind.MEM_READ)["stream"].shape
-    slice_bits = max(1, (unit.memory.slices - 1).bit_length())
-    return data.StructLayout(
-        {"valid": 1, "access": access_layout(config, unit), "wide": 1, "stream": stream, "slice": slice_bits}
-    )
+    return data.StructLayout({"valid": 1, "access": access_layout(config, unit), "wide": 1, "stream": stream})
 
 
 @cache

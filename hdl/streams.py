@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 from amaranth.hdl import Cat, Const, Mux, Value, ValueLike
 from amaranth.lib import data, wiring
@@ -30,8 +28,11 @@ def choose(values: Sequence[ValueLike], index: ValueLike) -> Value:
 
 
 def any_of(values: Sequence[ValueLike]) -> Value:
-    """OR of the values, bit by bit."""
-    return reduce(or_, map(Value.cast, values))
+    """OR of the values, bit by bit, as a tree."""
+    level = [Value.cast(value) for value in values]
+    while len(level) > 1:
+        level = [a | b for a, b in zip(level[::2], level[1::2], strict=False)] + level[len(level) & ~1 :]
+    return level[0]
 
 
 @dataclass(frozen=True)

@@ -7,28 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.build import CompiledProgram, compile_graph
-from compiler.evaluate import Arrays, evaluate
+from compiler.evaluate import Arrays, bits, evaluate
 from compiler.image import ProgramImage, pack_tensor, tensor_addresses, unpack_tensor
-from compiler.ir import DType, Graph, Tensor
+from compiler.ir import Graph
+from compiler.workloads import random_inputs
 from golden.machine import Machine
 from hdl.config import LpuConfig
-
-
-def random_inputs(graph: Graph, seed: int, most: int = 16) -> Arrays:
-    """int8 of the full range; int32 small enough that sums of a few stay in 20 bits, an index below ``most``; fp32
-    of one order of magnitude.
-    """
-    rng = np.random.default_rng(seed)
-    return {t.name: _random(rng, t, most) for t in graph.inputs}
-
-
-def _random(rng: np.random.Generator, tensor: Tensor, most: int) -> np.ndarray:
-    if tensor.dtype is DType.FP32:
-        return (4 * rng.standard_normal(tensor.shape)).astype(np.float32)
-    if tensor.dtype is DType.INT8:
-        return rng.integers(-128, 128, tensor.shape, dtype=np.int8)
-    low, high = (0, most) if tensor.shape == (1, 1) else (-(1 << 17), 1 << 17)
-    return rng.integers(low, high, tensor.shape, dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -70,16 +54,13 @@ def _row(machine: Machine, unit: str, addr: int) -> np.ndarray:
 def check_graph(config: LpuConfig, graph: Graph, seed: int = 0, most: int = 16) -> CompiledProgram:
     """Compile, run twice on one machine with different inputs, and compare outputs and cycles; returns the program."""
     compiled = compile_graph(config, graph)
-    items = [random_inputs(graph, seed, most), random_inputs(graph, seed + 1, most)]
+    rng = np.random.default_rng(seed)
+    items = [random_inputs(graph, rng, most) for _ in range(2)]
     states: Arrays = {}
     for item, run in zip(items, run_image(compiled.image, *items), strict=True):
         for name, expected in evaluate(graph, item, states).items():
             found = run.outputs[name]
             assert found.dtype == expected.dtype
-            np.testing.assert_array_equal(_bits(found), _bits(expected), err_msg=name)
+            np.testing.assert_array_equal(bits(found), bits(expected), err_msg=name)
         assert run.cycles == compiled.image.cycles == compiled.report.cycles
     return compiled
-
-
-def _bits(array: np.ndarray) -> np.ndarray:
-    return array.view(np.int32) if array.dtype == np.float32 else array

@@ -7,7 +7,7 @@ import pytest
 
 from compiler.bundle import BundleBuilder, Hold
 from compiler.ir import CompileError
-from compiler.lower.pipeline import FLAG, Imm, Own, Pipeline, PipelineError, Reg, Rows, Swap, To, Via
+from compiler.lower.pipeline import FLAG, Imm, Own, Pipeline, PipelineError, Reg, Rows, Swap, Via
 from compiler.place import Allocation
 from compiler.schedule import schedule
 from hdl.config import PipeKind, preset
@@ -207,7 +207,7 @@ def test_comparisons_of_two_bundles_do_not_mix() -> None:
 
 def test_a_result_is_written_when_it_arrives(trial: Trial) -> None:
     source = rows(0)
-    result = trial.v.op(AddOp.PASS, source, count=3, to=To(source.at, 4, 1))
+    result = trial.v.op(AddOp.PASS, source, count=3, to=Rows(source.at, 4, 1))
     (write,) = (slot for slot, _ in trial.b._slots if slot.instruction.op is Opcode.WRITE)
     assert write.cycle == 1 + ADD + 1  # the drive, and one hop from vxm0 to d0
     assert (write.instruction["addr"], write.instruction["count"]) == (4, 3)
@@ -217,7 +217,7 @@ def test_a_result_is_written_when_it_arrives(trial: Trial) -> None:
 @pytest.mark.parametrize(("wide", "fields"), [(True, (1, 1)), (False, (0, 0))])
 def test_only_int_tells_int8_from_words(trial: Trial, wide: bool, fields: tuple[int, int]) -> None:
     source = rows(0, wide=wide)
-    trial.v.op(IntOp.PASS, source, to=To(source.at, 4))
+    trial.v.op(IntOp.PASS, source, to=Rows(source.at, 4))
     ((_, step),) = trial.issues("i")
     assert (step["x_wide"], step["out_wide"], step["drive"]) == (*fields, 1)
 

@@ -95,17 +95,27 @@ def _width(shape: Any) -> int:
 
 
 def _play(directory: Path, stimulus: object) -> list[dict[str, int]]:
-    """One launch. Raises SimError with the path of the log."""
+    files = {str(player.STIMULUS): pickle.dumps(stimulus)}
+    response: list[dict[str, int]] = pickle.loads(launch(directory, TOP, player.__name__, files, str(player.RESPONSE)))
+    return response
+
+
+def launch(directory: Path, top: str, module: str, files: Mapping[str, bytes], response: str) -> bytes:
+    """The file ``response`` after one launch of cocotb's ``module`` on ``top``, beside ``files``.
+
+    Raises SimError with the path of the log.
+    """
     (UNITS / "jobs").mkdir(parents=True, exist_ok=True)
     runner = get_runner("verilator")
     runner.log.setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(dir=UNITS / "jobs") as folder:
         job, log = Path(folder), Path(folder) / "sim.log"
-        (job / player.STIMULUS).write_bytes(pickle.dumps(stimulus))
+        for name, content in files.items():
+            (job / name).write_bytes(content)
         try:
             runner.test(
-                test_module=player.__name__,
-                hdl_toplevel=TOP,
+                test_module=module,
+                hdl_toplevel=top,
                 hdl_toplevel_lang="verilog",
                 build_dir=directory,
                 test_dir=job,
@@ -120,5 +130,4 @@ def _play(directory: Path, stimulus: object) -> list[dict[str, int]]:
             kept = UNITS / "failed.log"
             shutil.copy(log, kept)
             raise SimError(f"simulation of {directory.name} failed; see {kept}")
-        response: list[dict[str, int]] = pickle.loads((job / player.RESPONSE).read_bytes())
-        return response
+        return (job / response).read_bytes()

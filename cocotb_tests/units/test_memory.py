@@ -85,8 +85,6 @@ def test_access_head(name: str) -> None:
         check_rows(source, access, response[cycle + 1])
         route = response[cycle + 1 if is_read else cycle]["command"]
         assert (route["wide"], route["stream"]) == (instruction["wide"], instruction["stream"])
-        if is_read and not instruction["wide"]:
-            assert route["slice"] == access.slices[0]
     idle = response[-1]
     assert (idle["command"]["valid"], idle["command"]["access"]["en"], idle["out_of_range"]) == (0, 0, 0)
 
@@ -140,7 +138,7 @@ class TileSession:
         wide = len(access.slices) > 1
         code = int(self.rng.choice(codes(self.drivable, wide and not self.is_weights)))
         data = self.twin.read(access)
-        command = {"valid": 1, "wide": int(wide), "stream": code, "slice": access.slices[0]}
+        command = {"valid": 1, "wide": int(wide), "stream": code}
         self.stimulus.at(t, read={**command, "access": self._enables(access)})
         if wide and self.is_weights:
             self.bus[t + 1] = [as_int(row) for row in data]

@@ -11,25 +11,18 @@ another, so no Python runs per cycle. Simulators are cached in ``build/units`` b
 
 from __future__ import annotations
 
-import logging
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
-from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import get_runner
 from numpy.typing import ArrayLike, NDArray
 
 from cocotb_tests.units import vector_player
+from cocotb_tests.units.harness import UNITS, launch
 from hdl.emit import TOP as PIPE
 from hdl.emit import Shared, VerilogWriter
 from hdl.vector.command import PIPE_COMMAND
-from sim import SimError
-from sim.build import CACHE, compiled
+from sim.build import compiled
 
-UNITS = CACHE / "units"
 TOP = "vector_bench"
 VECTORS, RESULTS = "vectors", "results"
 """Files in the working directory: records of RECORD, one per cycle, and the 32-bit word of each cycle."""
@@ -136,29 +129,4 @@ def _simulator(component: Shared) -> Path:
 
 
 def _play(directory: Path, vectors: bytes) -> bytes:
-    """One launch. Raises SimError with the path of the log."""
-    (UNITS / "jobs").mkdir(parents=True, exist_ok=True)
-    runner = get_runner("verilator")
-    runner.log.setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(dir=UNITS / "jobs") as folder:
-        job, log = Path(folder), Path(folder) / "sim.log"
-        (job / VECTORS).write_bytes(vectors)
-        try:
-            runner.test(
-                test_module=vector_player.__name__,
-                hdl_toplevel=TOP,
-                hdl_toplevel_lang="verilog",
-                build_dir=directory,
-                test_dir=job,
-                results_xml=str(job / "results.xml"),
-                extra_env={"COCOTB_LOG_LEVEL": "WARNING"},
-                log_file=log,
-            )
-            passed = get_results(job / "results.xml") == (1, 0)
-        except (RuntimeError, SystemExit, subprocess.CalledProcessError):
-            passed = False
-        if not passed:
-            kept = UNITS / "failed.log"
-            shutil.copy(log, kept)
-            raise SimError(f"simulation of {directory.name} failed; see {kept}")
-        return (job / RESULTS).read_bytes()
+    return launch(directory, TOP, vector_player.__name__, {VECTORS: vectors}, RESULTS)

@@ -8,8 +8,8 @@ from functools import partial
 from compiler.bundle import Bundle
 from compiler.ir import DType
 from compiler.lower.base import Lowering, binary
-from compiler.lower.pipeline import Own, Pipeline, Reg, Rows
-from compiler.lower.reduce import over_lanes
+from compiler.lower.pipeline import Pipeline, Reg, Rows
+from compiler.lower.reduce import over_lanes, over_tiles
 from hdl.isa import IntOp
 
 
@@ -39,9 +39,7 @@ class Argmax(Lowering):
         _, padding = self.p.consts
         last = self.over_tiles(self.p.x, m, self.x_tiles - 1)
         largest = binary(v, least, last, self.over_tiles(padding, 0))
-        if self.x_tiles > 1:
-            rest = self.over_tiles(self.p.x, m)
-            largest = v.op(most, rest, Own(largest), count=self.x_tiles - 1).element(self.x_tiles - 2)
+        largest = over_tiles(v, most, largest, self.over_tiles(self.p.x, m), self.x_tiles - 1)
         return over_lanes(self, v, most, largest)
 
     def _at_once(self, m: int) -> Bundle:
@@ -73,8 +71,7 @@ class Argmax(Lowering):
         b = self.builder()
         v = Pipeline(self.config, b)
         first = v.op(IntOp.PASS, self.over_tiles(candidates, m))
-        rest = self.over_tiles(candidates, m, 1)
-        least = v.op(IntOp.MIN, rest, Own(first), count=self.x_tiles - 1).element(self.x_tiles - 2)
+        least = over_tiles(v, IntOp.MIN, first, self.over_tiles(candidates, m, 1), self.x_tiles - 1)
         self._finish(v, m, least)
         return b.build()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from compiler.bundle import Bundle, BundleBuilder
 from compiler.fuse import Pass, Stage
 from compiler.ir import CompileError, Tensor
-from compiler.lower.pipeline import Imm, Op, Operand, Pipeline, PipelineError, Reg, Rows, To, Via
+from compiler.ir import Op as Operator
+from compiler.lower.pipeline import Imm, Op, Operand, Pipeline, PipelineError, Reg, Rows, Via
 from compiler.place import Placement
 from compiler.schedule import fits_alone
 from hdl.config import Direction, LpuConfig, PipeKind, Unit, UnitKind
@@ -29,6 +31,12 @@ class Lowering:
     def bundles(self) -> Iterator[Bundle]:
         raise NotImplementedError
 
+    @property
+    def op(self) -> Operator:
+        """The whole-row operator of the pass."""
+        assert self.p.op is not None
+        return self.p.op
+
     def builder(self) -> BundleBuilder:
         return BundleBuilder(self.config, self.p.name, self.overwrites)
 
@@ -47,10 +55,10 @@ class Lowering:
         addr = at.row_addr(m if several else 0, tile if at.tiles > 1 else 0)
         return Rows(at, addr, at.tiles if several else 0)
 
-    def to(self, tensor: Tensor, m: int, tile: int = 0, stride: int = 1) -> To:
+    def to(self, tensor: Tensor, m: int, tile: int = 0, stride: int = 1) -> Rows:
         """Where elements from (m, tile) on of a result go."""
         at = self.placement[tensor]
-        return To(at, at.row_addr(m, tile), stride)
+        return Rows(at, at.row_addr(m, tile), stride)
 
     def at_pitch(self, build: Callable[[int], Bundle]) -> Bundle:
         """The bundle at the smallest pitch at which it can be issued at all, never one that failed before.
@@ -68,8 +76,20 @@ class Lowering:
         raise CompileError(f"{self.p.name}: its operands need more streams or read queues than the core has")
 
 
+class RowLowering(Lowering):
+    """An operator on each row by itself; a bundle is a row."""
+
+    def bundles(self) -> Iterator[Bundle]:
+        for m in range(self.p.output.shape[0]):
+            yield self.at_pitch(partial(self.row, m))
+
+    def row(self, m: int, pitch: int) -> Bundle:
+        """Row m; ``pitch``: cycles between its tiles where the pipes allow no less. Raises PipelineError."""
+        raise NotImplementedError
+
+
 def binary(
-    v: Pipeline, op: Op, x: Operand, y: Operand | None, count: int = 1, pitch: int = 1, to: To | Via | None = None
+    v: Pipeline, op: Op, x: Operand, y: Operand | None, count: int = 1, pitch: int = 1, to: Rows | Via | None = None
 ) -> Reg:
     """``op`` on x and y; x goes through INT first where both would be read from one unit in the same cycles.
 
@@ -88,7 +108,7 @@ def chain(
     stages: tuple[Stage, ...],
     x: Operand,
     operand: Callable[[Tensor], Rows],
-    to: To,
+    to: Rows,
     count: int,
     pitch: int,
 ) -> Reg:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-
 from compiler.bundle import Bundle
-from compiler.lower.base import Lowering, binary
-from compiler.lower.pipeline import Imm, Own, Pipeline, Reg
-from compiler.lower.reduce import over_lanes, sum_pitch, sum_row
+from compiler.lower.base import RowLowering, binary
+from compiler.lower.pipeline import Imm, Pipeline
+from compiler.lower.reduce import over_lanes, over_tiles, sum_pitch, sum_row
 from hdl.isa import AddOp, IntOp, MulOp, SfuOp
 
 
-class RmsNorm(Lowering):
-    """y = (x * rsqrt(sum(x^2) * (1/N) + epsilon)) * gain; a bundle is a row."""
+class RmsNorm(RowLowering):
+    """y = (x * rsqrt(sum(x^2) * (1/N) + epsilon)) * gain"""
 
-    def bundles(self) -> Iterator[Bundle]:
-        for m in range(self.p.output.shape[0]):
-            yield self.at_pitch(partial(self._bundle, m))
-
-    def _bundle(self, m: int, pitch: int) -> Bundle:
-        op = self.p.op
-        assert op is not None
+    def row(self, m: int, pitch: int) -> Bundle:
+        op = self.op
         b = self.builder()
         v = Pipeline(self.config, b)
         x = self.over_tiles(self.p.x, m)
@@ -35,28 +27,17 @@ class RmsNorm(Lowering):
         return b.build()
 
 
-class Quantise(Lowering):
-    """scale = max |x| / 127, q = F2I8(x * recip(scale)); a bundle is a row."""
+class Quantise(RowLowering):
+    """scale = max |x| / 127, q = F2I8(x * recip(scale))"""
 
-    def bundles(self) -> Iterator[Bundle]:
-        for m in range(self.p.output.shape[0]):
-            yield self.at_pitch(partial(self._bundle, m))
-
-    def _bundle(self, m: int, pitch: int) -> Bundle:
-        op = self.p.op
-        assert op is not None
+    def row(self, m: int, pitch: int) -> Bundle:
+        op = self.op
         b = self.builder()
         v = Pipeline(self.config, b)
-        largest = over_lanes(self, v, IntOp.FMAX, self._over_tiles(v, m))
+        first, rest = v.op(IntOp.FABS, self.over_tiles(self.p.x, m)), self.over_tiles(self.p.x, m, 1)
+        largest = over_lanes(self, v, IntOp.FMAX, over_tiles(v, IntOp.FAMAX, first, rest, self.tiles - 1))
         scale = v.op(MulOp.FMUL, largest, Imm.of(1 / 127), to=self.to(op.extra[0], m))
         inverse = v.op(SfuOp.RECIP, scale)
         scaled = binary(v, MulOp.FMUL, self.over_tiles(self.p.x, m), inverse, self.tiles, pitch)
         v.op(IntOp.F2I8, scaled, count=self.tiles, pitch=pitch, to=self.to(self.p.output, m))
         return b.build()
-
-    def _over_tiles(self, v: Pipeline, m: int) -> Reg:
-        largest = v.op(IntOp.FABS, self.over_tiles(self.p.x, m))
-        if self.tiles == 1:
-            return largest
-        rest = self.over_tiles(self.p.x, m, 1)
-        return v.op(IntOp.FAMAX, rest, Own(largest), count=self.tiles - 1).element(self.tiles - 2)

@@ -45,7 +45,7 @@ class PipelineError(CompileError):
 
 @dataclass(frozen=True)
 class Rows:
-    """An operand to be read from SRAM: row ``addr + i*stride`` for element i."""
+    """Where an operand is read from or a result is written: row ``addr + i*stride`` of ``at`` for element i."""
 
     at: Allocation
     addr: int
@@ -98,15 +98,6 @@ Operand = Rows | Imm | Reg | Swap | Own | Flow
 
 
 @dataclass(frozen=True)
-class To:
-    """Where a result is written: row ``addr + i*stride`` of ``at`` for element i."""
-
-    at: Allocation
-    addr: int
-    stride: int = 0
-
-
-@dataclass(frozen=True)
 class Via:
     """Who reads a driven result besides a WRITE: queue and operand field."""
 
@@ -135,7 +126,7 @@ class Pipeline:
         count: int = 1,
         pitch: int = 1,
         earliest: int = -SEARCH,
-        to: To | Via | None = None,
+        to: Rows | Via | None = None,
         imm: int = 0,
     ) -> Reg:
         """``count`` elements of ``op``, one every ``pitch`` cycles; ``imm``: of PICK. Raises PipelineError."""
@@ -187,7 +178,7 @@ class Pipeline:
 
     # ------------------------------------------------------------ instructions
 
-    def _emit(self, use: _Use, start: int, to: To | Via | None) -> Flow | None:
+    def _emit(self, use: _Use, start: int, to: Rows | Via | None) -> Flow | None:
         fields, flows = {"op": int(use.op)}, self._flows(use, start)
         fields |= {"imm": use.imm} if use.imm else {}
         for name, operand in use.operands.items():
@@ -201,7 +192,7 @@ class Pipeline:
         fields |= {"count": together} if together > 1 else {}
         for i in range(0, use.count, together):
             self.b.issue(queue_name(use.pipe), start + i * use.pitch, Instruction.of(Opcode.ALU, **fields), flows)
-        if isinstance(to, To):
+        if isinstance(to, Rows):
             self.b.write(to.at, flows["out"], to.addr, to.stride)
         return flows.get("out")
 
@@ -215,11 +206,11 @@ class Pipeline:
             flows |= dict.fromkeys(names, flow)
         return flows
 
-    def _out(self, use: _Use, start: int, to: To | Via) -> Flow:
+    def _out(self, use: _Use, start: int, to: Rows | Via) -> Flow:
         name = queue_name(use.pipe)
         func = timing(self.config, PIPE_QUEUES[use.pipe], Opcode.ALU).func
         assert func is not None
-        reader = (f"{to.at.unit.name}.w", "stream") if isinstance(to, To) else (to.queue, to.field)
+        reader = (f"{to.at.unit.name}.w", "stream") if isinstance(to, Rows) else (to.queue, to.field)
         width = Width.WIDE if _is_wide(to) else Width.NARROW
         return self.b.flow(name, [reader], start + func, width, use.count, use.pitch)
 
@@ -286,8 +277,8 @@ def queue_name(pipe: PipeKind) -> str:
     return f"vxm0{PIPE_QUEUES[pipe].value.removeprefix('vxm')}"
 
 
-def _is_wide(to: To | Via) -> bool:
-    return to.at.wide if isinstance(to, To) else to.wide
+def _is_wide(to: Rows | Via) -> bool:
+    return to.at.wide if isinstance(to, Rows) else to.wide
 
 
 def _runs(cycles: set[int]) -> Iterator[tuple[int, int]]:

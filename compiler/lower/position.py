@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from compiler.bundle import Bundle, BundleBuilder, Flow, Width, hops
 from compiler.ir import CompileError, Tensor
 from compiler.lower.base import Lowering, binary
-from compiler.lower.pipeline import Imm, Own, Pipeline, PipelineError, Reg, Rows, To, Via, queue_name
+from compiler.lower.pipeline import Imm, Own, Pipeline, PipelineError, Reg, Rows, Via, queue_name
 from compiler.operands import INDEX
 from compiler.place import Allocation
 from hdl.config import PipeKind, UnitKind
@@ -45,8 +45,7 @@ class Gather(_Indexed):
     """
 
     def bundles(self) -> Iterator[Bundle]:
-        op = self.p.op
-        assert op is not None
+        op = self.op
         at = self.placement[op.inputs[0]]
         read = timing(self.config, QueueKind.MEM_READ, Opcode.GATHER).func
         send = timing(self.config, QueueKind.VXM_INT, Opcode.ALU).func
@@ -56,8 +55,7 @@ class Gather(_Indexed):
             yield self._bundle(read, tile, min(most, at.tiles - tile))
 
     def _bundle(self, read: int, tile: int, n: int) -> Bundle:
-        op = self.p.op
-        assert op is not None
+        op = self.op
         table, index = op.inputs
         at = self.placement[table]
         b = self.builder()
@@ -79,8 +77,7 @@ class Scatter(_Indexed):
     """
 
     def bundles(self) -> Iterator[Bundle]:
-        op = self.p.op
-        assert op is not None
+        op = self.op
         has_add = PipeKind.ADD in self.config.pipes
         passing = AddOp.PASS if has_add else RequantOp.PASS
         most, tiles = PIPE_LATENCY[PipeKind.ADD if has_add else PipeKind.REQUANT], self.placement[op.inputs[0]].tiles
@@ -88,8 +85,7 @@ class Scatter(_Indexed):
             yield self._bundle(passing, tile, min(most, tiles - tile))
 
     def _bundle(self, passing: AddOp | RequantOp, tile: int, n: int) -> Bundle:
-        op = self.p.op
-        assert op is not None
+        op = self.op
         cache, row, index = op.inputs
         at = self.placement[cache]
         b = self.builder()
@@ -108,8 +104,7 @@ class KvScatter(Lowering):
     """cache[position] = row, in a weight group: every slice writes, all but one of them behind the cache."""
 
     def bundles(self) -> Iterator[Bundle]:
-        op = self.p.op
-        assert op is not None
+        op = self.op
         cache, row, index = op.inputs
         at, source = self.placement[cache], self.placement[row]
         b = self.builder()
@@ -133,8 +128,7 @@ class KvIndex(Lowering):
     """
 
     def bundles(self) -> Iterator[Bundle]:
-        op = self.p.op
-        assert op is not None
+        op = self.op
         config, at = self.config, self.placement[op.inputs[1]]
         if config.lanes & (config.lanes - 1):
             raise CompileError(f"{op.name}: lanes = {config.lanes}: must be a power of two")
@@ -144,7 +138,7 @@ class KvIndex(Lowering):
         offset = v.op(SfuOp.F2I, self._offset(v, position, at))
         place = v.op(IntOp.AND, position, Imm(config.weight_streams - 1))
         v.op(IntOp.EQ, place, self.over_tiles(self.p.consts[0], 0))
-        v.op(IntOp.SELECT, offset, Imm(at.rows), to=To(self.out, self.out.addr))
+        v.op(IntOp.SELECT, offset, Imm(at.rows), to=Rows(self.out, self.out.addr))
         yield b.build()
 
     def _offset(self, v: Pipeline, position: Rows, at: Allocation) -> Reg:

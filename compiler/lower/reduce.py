@@ -10,24 +10,22 @@ from __future__ import annotations
 from compiler.bundle import Flow, Width
 from compiler.ir import CompileError
 from compiler.lower.base import Lowering
-from compiler.lower.pipeline import Imm, Op, Own, Pipeline, Reg, Swap, Via, queue_name
+from compiler.lower.pipeline import Imm, Op, Own, Pipeline, Reg, Rows, Swap, Via, queue_name
+from golden.operators import SUM_WIDTH
 from hdl.config import LpuConfig, PipeKind, UnitKind
 from hdl.isa import PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, timing
-
-SUM_ROW = 64
-"""Terms of a sum that are added in parallel."""
 
 
 def sum_pitch(config: LpuConfig) -> int:
     """Cycles between the tiles of a sum."""
-    if SUM_ROW % config.lanes:
-        raise CompileError(f"config '{config.name}': lanes = {config.lanes}: fp32 sums need a divisor of {SUM_ROW}")
-    return PIPE_LATENCY[PipeKind.ADD] * config.lanes // SUM_ROW
+    if SUM_WIDTH % config.lanes:
+        raise CompileError(f"config '{config.name}': lanes = {config.lanes}: fp32 sums need a divisor of {SUM_WIDTH}")
+    return PIPE_LATENCY[PipeKind.ADD] * config.lanes // SUM_WIDTH
 
 
 def sum_row(low: Lowering, v: Pipeline, terms: Reg) -> Reg:
     """The sum of all tiles and lanes of ``terms``, which follow at :func:`sum_pitch`, in every lane."""
-    classes = min(SUM_ROW // low.config.lanes, terms.count)
+    classes = min(SUM_WIDTH // low.config.lanes, terms.count)
     sums = v.op(AddOp.PASS, terms.element(0, classes), count=classes, pitch=terms.pitch)
     if terms.count > classes:
         rest = terms.count - classes
@@ -57,6 +55,11 @@ def _halves(v: Pipeline, sums: list[Reg]) -> Reg:
     odd_term = v.op(IntOp.PASS, sums[3])
     odd = v.op(AddOp.FADD, odd_term, second)
     return v.op(AddOp.FADD, v.op(IntOp.PASS, even), odd)
+
+
+def over_tiles(v: Pipeline, op: Op, first: Reg, rest: Rows, count: int) -> Reg:
+    """``op`` over ``first`` and ``count`` rows, an INT operation at a row a cycle."""
+    return v.op(op, rest, Own(first), count=count).element(count - 1) if count else first
 
 
 def over_lanes(low: Lowering, v: Pipeline, op: Op, value: Reg) -> Reg:

@@ -22,8 +22,7 @@ class Rope(Lowering):
     """
 
     def bundles(self) -> Iterator[Bundle]:
-        op = self.p.op
-        assert op is not None
+        op = self.op
         _, cos, sin = op.inputs
         half = self.tiles // 2
         if op.output.shape[1] != 2 * half * self.config.lanes:

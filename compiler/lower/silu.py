@@ -25,8 +25,7 @@ class SiluMul(Lowering):
                 yield self.at_pitch(partial(self._bundle, m, tile, min(BLOCK, self.tiles - tile)))
 
     def _bundle(self, m: int, tile: int, n: int, pitch: int) -> Bundle:
-        op = self.p.op
-        assert op is not None
+        op = self.op
         b = self.builder()
         v = Pipeline(self.config, b)
         a, gate = (self.over_tiles(tensor, m, tile) for tensor in op.inputs)

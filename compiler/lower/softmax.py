@@ -8,8 +8,8 @@ from functools import partial
 
 from compiler.bundle import Bundle
 from compiler.lower.base import Lowering, binary
-from compiler.lower.pipeline import Imm, Own, Pipeline, PipelineError, Reg
-from compiler.lower.reduce import over_lanes, sum_pitch, sum_row
+from compiler.lower.pipeline import Imm, Pipeline, PipelineError, Reg
+from compiler.lower.reduce import over_lanes, over_tiles, sum_pitch, sum_row
 from hdl.isa import AddOp, IntOp, MulOp, SfuOp
 
 
@@ -62,10 +62,7 @@ class Softmax(Lowering):
     def _largest(self, v: Pipeline, m: int) -> Reg:
         limited, _ = self.p.scratch
         first = v.op(IntOp.PASS, self.over_tiles(limited, m))
-        if self.tiles == 1:
-            return first
-        rest = self.over_tiles(limited, m, 1)
-        return v.op(IntOp.FMAX, rest, Own(first), count=self.tiles - 1).element(self.tiles - 2)
+        return over_tiles(v, IntOp.FMAX, first, self.over_tiles(limited, m, 1), self.tiles - 1)
 
     def _quotients(self, m: int) -> Bundle:
         _, exponentials = self.p.scratch

@@ -46,4 +46,4 @@ def _values(item: Item) -> Iterator[tuple[str, int]]:
         cycle = item.start + element.cycle
         yield pipe, cycle + PIPE_LATENCY[pipe]
         if sets_flag(pipe, performed(element.instruction, pipe, element.first)):
-            yield FLAG, cycle + 1
+            yield FLAG, cycle + PIPE_LATENCY[pipe]

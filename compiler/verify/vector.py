@@ -14,9 +14,6 @@ from compiler.verify.issue import Problem, Site, earliest
 from hdl.config import PipeKind
 from hdl.isa import PIPE_LATENCY, PIPES
 
-FLAG_LATENCY = 1
-"""Cycles from the issue of a comparison to the first SELECT or PICK that can take its flag."""
-
 Use = Callable[[Site, bool], bool]
 """Whether the elements of a site, the first ones or the others, do something."""
 
@@ -79,4 +76,4 @@ def check_flags(sites: Sequence[Site]) -> Problem | None:
         pipe = PIPES[site.queue.kind]
         return sets_flag(pipe, performed(site.instruction, pipe, first))
 
-    return _unwritten(vector, "the flag", reads, writes, FLAG_LATENCY)
+    return _unwritten(vector, "the flag", reads, writes, PIPE_LATENCY[PipeKind.INT])

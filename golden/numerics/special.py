@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 
 from golden.numerics.float32 import Float64, fp32_values, fp32_words
 from golden.numerics.integer import Int32, Int64
-from hdl.isa.special import FRACTION_BITS, SEGMENTS, SfuTable, sfu_entries
+from hdl.isa.special import FRACTION_BITS, OFFSET_BITS, SEGMENTS, UNIT_BITS, SfuTable, sfu_entries
 
 _FRACTION_MASK = (1 << FRACTION_BITS) - 1
-_OFFSET_BITS = FRACTION_BITS - 6
 _BIAS = 127
 
 
 def interpolate(table: SfuTable | NDArray[np.integer], fraction: Int64) -> Int64:
     """y in units of 2^-20 of ``table``, one or one per element, at ``fraction`` / 2^23 in 0..1."""
-    c0, c1 = np.moveaxis(_coefficients()[np.asarray(table) * SEGMENTS + (fraction >> _OFFSET_BITS)], -1, 0)
-    sums = c0 + (c1 * (fraction & ((1 << _OFFSET_BITS) - 1)) >> _OFFSET_BITS)
-    return np.where(np.asarray(table) == SfuTable.EXP2, sums, (1 << 21) - sums)
+    c0, c1 = np.moveaxis(_coefficients()[np.asarray(table) * SEGMENTS + (fraction >> OFFSET_BITS)], -1, 0)
+    sums = c0 + (c1 * (fraction & ((1 << OFFSET_BITS) - 1)) >> OFFSET_BITS)
+    return np.where(np.asarray(table) == SfuTable.EXP2, sums, (2 << UNIT_BITS) - sums)
 
 
 @functools.cache
@@ -65,5 +64,5 @@ def _parts(x: Int32) -> tuple[Float64, Int64, Int64]:
 
 
 def _scaled(y: Int64, exponent: Int64) -> Float64:
-    scaled: Float64 = np.ldexp(y.astype(np.float64), exponent - 20)
+    scaled: Float64 = np.ldexp(y.astype(np.float64), exponent - UNIT_BITS)
     return scaled

@@ -10,7 +10,7 @@ from golden.operators.elementwise import add, maximum, minimum, multiply, relu, 
 from golden.operators.integer import add_bias, matmul
 from golden.operators.operands import Float32, OperatorError, Tensor
 from golden.operators.quantisation import dequantise, quantise, quantise_static, rescale
-from golden.operators.reductions import argmax, row_absmax, row_max, row_sum
+from golden.operators.reductions import SUM_WIDTH, argmax, row_absmax, row_max, row_sum
 from golden.operators.transformer import (
     causal_limit,
     gather,
@@ -22,6 +22,7 @@ from golden.operators.transformer import (
 )
 
 __all__ = [
+    "SUM_WIDTH",
     "Float32",
     "OperatorError",
     "Tensor",

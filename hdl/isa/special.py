@@ -21,11 +21,16 @@ import enum
 import functools
 import math
 
-SEGMENTS = 64
 FRACTION_BITS = 23
+SEGMENT_BITS = 6
+SEGMENTS = 1 << SEGMENT_BITS
+OFFSET_BITS = FRACTION_BITS - SEGMENT_BITS
+"""Bits of d, the place within a segment."""
+UNIT_BITS = 20
+"""Values are in units of 2^-20."""
 _EXTRA = 40
-"""Bits below the unit 2^-20 in which the functions are evaluated, each rounded down."""
-_ONE_BITS = 20 + _EXTRA
+"""Bits below that unit in which the functions are evaluated, each rounded down."""
+_ONE_BITS = UNIT_BITS + _EXTRA
 
 
 class SfuTable(enum.IntEnum):

@@ -65,8 +65,8 @@ class AccessHead(Shared):
         m.d.sync += [self.command.access.rows[j].eq(row) for j, row in enumerate(rows)]
         m.d.sync += [self.command.valid.eq(valid), self.out_of_range.eq(Cat(bad).any())]
         if self._is_read:
-            m.d.sync += [self.command.access.en.eq(Cat(enables)), self.command.slice.eq(slice_)]
-            m.d.sync += [self.command.wide.eq(wide), self.command.stream.eq(stream)]
+            m.d.sync += [self.command.access.en.eq(Cat(enables)), self.command.wide.eq(wide)]
+            m.d.sync += self.command.stream.eq(stream)
         else:
             m.d.sync += self.command.access.en.eq(Cat(enables) & ~Cat(bad))
             m.d.comb += [self.command.wide.eq(wide), self.command.stream.eq(stream)]

@@ -8,12 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind
 from hdl.emit import Shared, shared
-from hdl.streams import Reach, view_ports
+from hdl.streams import Reach, any_of, view_ports
 from hdl.vector.add_pipe import AddPipe
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.int_pipe import IntPipe
 from hdl.vector.mul_pipe import MulPipe
-from hdl.vector.operand import Operand, any_of, gated
+from hdl.vector.operand import Operand, gated
 from hdl.vector.requant_pipe import RequantPipe
 from hdl.vector.sfu_pipe import SfuPipe
 

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In
 
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind
 from hdl.isa import REGISTERS, Source, sources
-from hdl.streams import Reach
+from hdl.streams import Reach, any_of
 
 
 class Operand:
@@ -143,14 +143,6 @@ def sign_extended(value: ValueLike) -> Value:
     """32 bits of a signed field."""
     bits = Value.cast(value)
     return Cat(bits, bits[-1].replicate(32 - len(bits)))
-
-
-def any_of(values: Sequence[Value]) -> Value:
-    """OR of the values, as a tree."""
-    level = list(values)
-    while len(level) > 1:
-        level = [a | b for a, b in zip(level[::2], level[1::2], strict=False)] + level[len(level) & ~1 :]
-    return level[0]
 
 
 def gated(values: Sequence[Value], gates: Value) -> list[Value]:

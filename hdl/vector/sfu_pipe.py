@@ -8,15 +8,16 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from hdl.config import PipeKind
 from hdl.emit import Shared, shared
-from hdl.isa import SfuOp
+from hdl.isa import PIPE_LATENCY, SfuOp
+from hdl.isa.special import OFFSET_BITS, SEGMENT_BITS, UNIT_BITS
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.float32 import EXPONENT, FRACTION, SIGN, add_carry
 from hdl.vector.sfu_rom import SfuRom
 from hdl.vector.shifter import shift_right
 
-LATENCY = 4
-_D_BITS, _SEGMENT_BITS, _UNIT_BITS = 17, 6, 20
+LATENCY = PIPE_LATENCY[PipeKind.SFU]
 _CASE = data.StructLayout(
     {"exp2": 1, "recip": 1, "rsqrt": 1, "f2i": 1, "sign": 1, "special": 1, "ones": 1, "nan": 1, "tiny": 1}
 )
@@ -24,7 +25,7 @@ _CASE = data.StructLayout(
 with ``ones`` in the exponent, infinity or ``nan``; ``tiny``: 1/x is below 2^-126 unless it rounds up to it."""
 _SHIFTED = data.StructLayout({"bits": 32, "negative": 1, "half": 1, "sticky": 1, "inverse": 8})
 """A fixed-point number, complemented if ``negative``, with what was lost below it; 255 - exponent of x."""
-_LINE = data.StructLayout({"exponent": 8, "start": _UNIT_BITS, "change": 15, "word": 32, "takes_word": 1})
+_LINE = data.StructLayout({"exponent": 8, "start": UNIT_BITS, "change": 15, "word": 32, "takes_word": 1})
 """{exponent, start} +- change is the result's magnitude over 2^3; F2I and special cases take ``word``."""
 
 
@@ -67,7 +68,7 @@ class SfuPipe(Shared):
         ]
         self._classify(m, cases[0])
         self._shift(m, shifted)
-        _interpolate(m, cases[1], fixed, add_carry(bases[0], bases[1], rom.entry.rise[_UNIT_BITS]), rom.entry, line)
+        _interpolate(m, cases[1], fixed, add_carry(bases[0], bases[1], rom.entry.rise[UNIT_BITS]), rom.entry, line)
         word = _assemble(m, cases[2], line)
         with m.If(valids[-1]):
             m.d.sync += result.eq(word)
@@ -127,7 +128,7 @@ def _round(shifted: data.View) -> Value:
 def _address(case: data.View, shifted: data.View, fixed: Value) -> Value:
     """{SfuTable, segment}; the exponent of x is odd where its biased form is even."""
     table = Cat(case.recip | case.rsqrt & shifted.inverse[0], case.rsqrt)
-    return Cat(fixed[_D_BITS : _D_BITS + _SEGMENT_BITS], table)
+    return Cat(fixed[OFFSET_BITS : OFFSET_BITS + SEGMENT_BITS], table)
 
 
 def _exponent(case: data.View, shifted: data.View, fixed: Value) -> tuple[Value, Value]:
@@ -149,7 +150,7 @@ def _interpolate(m: Module, case: data.View, fixed: Value, exponent: Value, entr
     m.d.sync += [
         line.exponent.eq(exponent),
         line.start.eq(entry.rise),
-        line.change.eq((entry.slope * fixed[:_D_BITS]) >> _D_BITS),
+        line.change.eq((entry.slope * fixed[:OFFSET_BITS]) >> OFFSET_BITS),
         line.word.eq(Cat(Mux(special, constant, fixed[:SIGN]), Mux(case.f2i, fixed[SIGN], case.sign))),
         line.takes_word.eq(special | case.f2i),
     ]
@@ -160,6 +161,6 @@ def _assemble(m: Module, case: data.View, line: data.View) -> Value:
     change = Cat(line.change, Const(0, 13)) ^ falls.replicate(28)
     value = Signal(28, name="value")
     m.d.comb += value.eq(add_carry(start, change, falls))
-    flushed = case.tiny & ~value[_UNIT_BITS]
+    flushed = case.tiny & ~value[UNIT_BITS]
     magnitude = Mux(flushed, 0, Cat(Const(0, 3), value))
     return Cat(Mux(line.takes_word, line.word[:SIGN], magnitude), line.word[SIGN])

@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.emit import Shared
-from hdl.isa.special import SEGMENTS, SfuTable, sfu_entries
+from hdl.isa.special import SEGMENTS, UNIT_BITS, SfuTable, sfu_entries
 
 RISE_BITS, SLOPE_BITS = 21, 15
 SFU_ENTRY = data.StructLayout({"slope": SLOPE_BITS, "rise": RISE_BITS})
@@ -19,7 +19,8 @@ def rom_words() -> list[int]:
     """``sfu_entries`` as SFU_ENTRY: c0 becomes the distance of the segment's start from 2^20."""
     words = []
     for i, (c0, c1) in enumerate(sfu_entries()):
-        rise = c0 - (1 << 20) if i // SEGMENTS == SfuTable.EXP2 else (1 << 20) - c0
+        one = 1 << UNIT_BITS
+        rise = c0 - one if i // SEGMENTS == SfuTable.EXP2 else one - c0
         words.append(rise << SLOPE_BITS | c1)
     return words
 
