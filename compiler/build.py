@@ -14,6 +14,7 @@ from compiler.fuse import Pass, fuse
 from compiler.image import DTYPES, MemoryBlock, ProgramImage, TensorInfo, pack_tensor, tensor_addresses
 from compiler.ir import CompileError, Graph, Tensor
 from compiler.lower import lower
+from compiler.owners import Owners, owners_of
 from compiler.place import Placement, place
 from compiler.report import Report, report
 from compiler.rows import READS, WRITES
@@ -24,10 +25,11 @@ from hdl.config import LpuConfig
 
 @dataclass(frozen=True)
 class CompiledProgram:
-    """A verified image, and how close its schedule came to the lower bound."""
+    """A verified image, how close its schedule came to the lower bound, and the operator of each element it issues."""
 
     image: ProgramImage
     report: Report
+    owners: Owners
 
 
 def compile_graph(config: LpuConfig, graph: Graph) -> CompiledProgram:
@@ -47,7 +49,7 @@ def compile_graph(config: LpuConfig, graph: Graph) -> CompiledProgram:
     memory = _memory(config, placement, tensors)
     verify(config, programs, [*memory, *input_rows(config, tensors)], tensors)
     image = ProgramImage(config, programs, memory, tensors, expansion.cycles)
-    return CompiledProgram(image, report(config, plan, programs, expansion.cycles))
+    return CompiledProgram(image, report(config, plan, programs, expansion.cycles), owners_of(plan.placed))
 
 
 # ----------------------------------------------------------------------- tensors
@@ -87,9 +89,8 @@ def _lives(passes: Sequence[Pass], placement: Placement, plan: Schedule) -> Mapp
 
 def _touched(p: Pass, slot: Slot, placement: Placement) -> Tensor | None:
     """The tensor of pass ``p`` that an instruction reads or writes; one instruction stays within one tensor."""
-    weights = () if p.weights is None else (p.weights,)
     op = slot.instruction.op
-    tensors = (*p.reads, *weights, *p.writes) if op in READS else p.writes if op in WRITES else ()
+    tensors = (*p.reads, *p.in_weight_groups, *p.writes) if op in READS else p.writes if op in WRITES else ()
     for tensor in tensors:
         at = placement[tensor]
         if at.unit == slot.queue.unit and at.addr <= slot.instruction["addr"] < at.addr + at.rows:

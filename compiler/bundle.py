@@ -82,7 +82,8 @@ class Hold:
 class Bundle:
     """One step of the operator ``group``; ``flows`` with more streams come first.
 
-    ``overwrites``: operators whose tensors must be done with before this one writes over them.
+    ``overwrites``: operators whose tensors must be done with before this one writes over them. Bundles of one ``stage``
+    of an operator issue in their order.
     """
 
     group: str
@@ -90,6 +91,7 @@ class Bundle:
     slots: tuple[Slot, ...]
     flows: tuple[Flow, ...]
     holds: tuple[Hold, ...]
+    stage: str = ""
 
     @cached_property
     def length(self) -> int:
@@ -117,6 +119,7 @@ class BundleBuilder:
     config: LpuConfig
     group: str
     overwrites: tuple[str, ...] = ()
+    stage: str = ""
     _slots: list[tuple[Slot, Mapping[str, Flow]]] = field(default_factory=list)
     _flows: list[Flow] = field(default_factory=list)
     _holds: list[Hold] = field(default_factory=list)
@@ -189,7 +192,7 @@ class BundleBuilder:
         )
         moved = tuple(replace(flow, cycle=flow.cycle - origin) for flow in order)
         holds = tuple(Hold(h.resource, h.cycle - origin, h.length) for h in self._holds)
-        return Bundle(self.group, self.overwrites, slots, moved, holds)
+        return Bundle(self.group, self.overwrites, slots, moved, holds, self.stage)
 
 
 def _access(count: int, stride: int, pitch: int, addr: int, wide: bool) -> dict[str, int]:

@@ -24,6 +24,9 @@ _BINARY: Mapping[OpKind, Callable[..., np.ndarray]] = {
     OpKind.RESCALE: operators.rescale,
     OpKind.QUANTISE_STATIC: operators.quantise_static,
     OpKind.SOFTMAX: operators.softmax,
+    OpKind.ROPE_PROJECT: operators.rope_project,
+    OpKind.SILU: operators.silu,
+    OpKind.ASSIGN: lambda value: value,
 }
 
 
@@ -57,6 +60,11 @@ def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
             return (operators.relu(x),)
         case OpKind.ARGMAX:
             return (operators.argmax(x)[:, None].astype(np.int32),)
+        case OpKind.NORM_QUANTISE:
+            return operators.norm_quantise(x, operands[1], op.epsilon)
+        case OpKind.ATTENTION:
+            q, keys, values, mask, scale, factor = operands
+            return (operators.attention(q, keys, values, mask, scale, factor, op.number),)
         case OpKind.RMS_NORM:
             return (operators.rms_norm(x, operands[1], op.epsilon),)
         case _:
@@ -68,6 +76,20 @@ def _by_position(op: Op, operands: list[np.ndarray]) -> np.ndarray:
     match op.kind:
         case OpKind.CAUSAL_LIMIT:
             return operators.causal_limit(int(operands[0][0, 0]), op.output.shape[1])
+        case OpKind.CAUSAL_MASK:
+            return operators.causal_mask(int(operands[0][0, 0]), op.output.shape[1] // op.copies, op.number, op.copies)
+        case OpKind.QUOTIENT:
+            return operands[0] // np.int32(op.number)
+        case OpKind.AND:
+            return operands[0] & np.int32(op.number)
+        case OpKind.EMBED:
+            return operators.embed(operands[0], int(operands[1][0, 0]))
+        case OpKind.PICK:
+            return operators.pick(operands[0], int(operands[1][0, 0]))
+        case OpKind.PUT:
+            return operators.put(operands[0], int(operands[1][0, 0]), int(operands[2][0, 0]))
+        case OpKind.GIVEN_OR:
+            return operators.given_or(int(operands[0][0, 0]), int(operands[1][0, 0]))
         case OpKind.GATHER:
             return operators.gather(operands[0], int(operands[1][0, 0]))
         case OpKind.KV_INDEX:

@@ -81,6 +81,14 @@ class Pass:
         return (self.x, *self.operands)
 
     @property
+    def in_weight_groups(self) -> tuple[Tensor, ...]:
+        """The tensors that the pass needs in a weight group."""
+        if self.op is None:
+            return () if self.weights is None else (self.weights,)
+        named = (self.op.inputs[i] for i in _WEIGHT_INPUTS.get(self.op.kind, ()))
+        return (*named, *(tensor for tensor in self.consts if tensor.dtype is DType.INT8))
+
+    @property
     def writes(self) -> tuple[Tensor, ...]:
         return (self.output, *(self.op.extra if self.op is not None else ()), *self.scratch)
 
@@ -126,8 +134,27 @@ _ROW_KINDS = frozenset(
         OpKind.SCATTER,
         OpKind.KV_INDEX,
         OpKind.KV_SCATTER,
+        OpKind.NORM_QUANTISE,
+        OpKind.ROPE_PROJECT,
+        OpKind.CAUSAL_MASK,
+        OpKind.ATTENTION,
+        OpKind.SILU,
+        OpKind.EMBED,
+        OpKind.QUOTIENT,
+        OpKind.PICK,
+        OpKind.PUT,
+        OpKind.GIVEN_OR,
     }
 )
+
+_WEIGHT_INPUTS: dict[OpKind, tuple[int, ...]] = {
+    OpKind.KV_INDEX: (1,),
+    OpKind.KV_SCATTER: (0,),
+    OpKind.ROPE_PROJECT: (1,),
+    OpKind.ATTENTION: (1, 2),
+    OpKind.EMBED: (0,),
+}
+"""Inputs of whole-row operators that are in a weight group, as are their int8 constants."""
 
 
 def fuse(config: LpuConfig, graph: Graph) -> list[Pass]:
@@ -152,7 +179,9 @@ class _Fuser:
         self.uses = self.graph.uses()
 
     def add(self, op: Op) -> None:
-        if op.kind is OpKind.MATMUL:
+        if op.kind is OpKind.ASSIGN:
+            self._assign(op)
+        elif op.kind is OpKind.MATMUL:
             self.passes.append(Pass(op.name, Source.MATMUL, op.inputs[0], op.output, weights=op.inputs[1]))
         elif op.kind in _ROW_KINDS:
             self._row(op)
@@ -167,6 +196,8 @@ class _Fuser:
         match op.kind:
             case OpKind.RELU:
                 return [_Step(x, (Stage(IntOp.FMAX if x.dtype is DType.FP32 else IntOp.MAX, 0),), out)]
+            case OpKind.AND:
+                return [_Step(x, (Stage(IntOp.AND, op.number),), out)]
             case OpKind.BIAS:
                 return [_Step(x, (Stage(IntOp.ADD, op.inputs[1]),), out)]
             case OpKind.REQUANTISE:
@@ -184,7 +215,8 @@ class _Fuser:
         a, b = op.inputs
         if a.dtype is DType.FP32:
             forward, backward = _FLOAT_OPS[op.kind]
-            return [_Step(a, (Stage(forward, b),), op.output), _Step(b, (Stage(backward, a),), op.output)]
+            steps = [_Step(a, (Stage(forward, b),), op.output), _Step(b, (Stage(backward, a),), op.output)]
+            return steps if a.shape == b.shape else steps[:1]
         if op.kind is OpKind.MUL:
             return self._mul_steps(op)
         forward = _INT_OPS[op.kind]
@@ -248,6 +280,7 @@ class _Fuser:
         return (
             p.source is not Source.ROW
             and self.uses[step.x] <= 1
+            and not step.x.mutable
             and step.x not in self.graph.outputs
             and not ready & set(step.operands)
             and (not p.saturates or step.commutes_with_saturation)
@@ -264,6 +297,15 @@ class _Fuser:
         if not isinstance(stage.operand, int) or -half <= stage.operand < half:
             return stage
         return replace(stage, operand=constant(f"{output.name}.word", [stage.operand] * output.shape[1]))
+
+    def _assign(self, op: Op) -> None:
+        """The pass that gives the value writes it to the state, unless somebody else wants the value."""
+        (value,) = op.inputs
+        last = self.passes[-1] if self.passes else None
+        if last is not None and last.output is value and last.op is None and self.uses[value] == 1:
+            self.passes[-1] = replace(last, output=op.output)
+        else:
+            self.passes.append(Pass(op.name, Source.SRAM, value, op.output, stages=(Stage(IntOp.PASS),)))
 
     # --------------------------------------------------------------- whole rows
 

@@ -69,9 +69,63 @@ def _limit_needs(config: LpuConfig, op: Op) -> Needs:
     return (*numbers, least), ()
 
 
+def _mask_needs(config: LpuConfig, op: Op) -> Needs:
+    """The position of each lane, and -inf."""
+    groups = np.arange(op.output.shape[1] // op.copies).reshape(-1, 1, op.number)
+    numbers = constant(f"{op.name}.number", np.repeat(groups, op.copies, axis=1).ravel().tolist())
+    return (numbers, _fill(f"{op.name}.least", -np.inf)), ()
+
+
+def _fill(name: str, value: float) -> Tensor:
+    """One fp32 number in every lane."""
+    return Tensor(name, (1, 1), DType.FP32, np.full((1, 1), value, np.float32))
+
+
+def _norm_needs(config: LpuConfig, op: Op) -> Needs:
+    """The products with the gain, and the scale of their codes."""
+    products = Tensor(f"{op.name}.products", op.output.shape, DType.FP32)
+    return (), (products, Tensor(f"{op.name}.step", (1, 1), DType.FP32))
+
+
+def _rope_needs(config: LpuConfig, op: Op) -> Needs:
+    """All bits set."""
+    return (Tensor(f"{op.name}.bits", (1, 1), DType.INT32, np.full((1, 1), -1, np.int64)),), ()
+
+
+def _attention_needs(config: LpuConfig, op: Op) -> Needs:
+    """Weights that sum, superlane by superlane; the largest code; what goes through SRAM between the stages."""
+    (rows, lanes), columns = op.inputs[0].shape, op.inputs[3].shape[1]
+    superlane = np.arange(lanes) // config.superlane_lanes
+    ones = (superlane[:, None] == superlane[None, :]).astype(np.int64)
+    consts = (Tensor(f"{op.name}.ones", ones.shape, DType.INT8, ones), _fill(f"{op.name}.most", 127))
+    fp32, shapes = DType.FP32, {"scores": (rows, columns), "largest": (rows, 1)}
+    scratch = [Tensor(f"{op.name}.{name}", shape, fp32) for name, shape in shapes.items()]
+    scratch.append(Tensor(f"{op.name}.codes", (rows, columns), DType.INT8))
+    scratch += [Tensor(f"{op.name}.{name}", (n, lanes), fp32) for name, n in (("weight", rows), ("part", rows))]
+    return consts, tuple(scratch)
+
+
+def _embed_needs(config: LpuConfig, op: Op) -> Needs:
+    """Numbers of the lanes, and a one; the one-hot row."""
+    numbers = constant(f"{op.name}.number", list(range(config.lanes)))
+    one = Tensor(f"{op.name}.one", (1, 1), DType.INT32, np.ones((1, 1), np.int64))
+    return (numbers, one), (Tensor(f"{op.name}.hot", (1, config.lanes), DType.INT8),)
+
+
+def _lane_numbers(config: LpuConfig, op: Op) -> Needs:
+    return (constant(f"{op.name}.number", list(range(config.lanes))),), ()
+
+
 _NEEDS = {
     OpKind.ARGMAX: _argmax_needs,
     OpKind.SOFTMAX: _softmax_needs,
     OpKind.CAUSAL_LIMIT: _limit_needs,
     OpKind.KV_INDEX: _numbers,
+    OpKind.CAUSAL_MASK: _mask_needs,
+    OpKind.NORM_QUANTISE: _norm_needs,
+    OpKind.ROPE_PROJECT: _rope_needs,
+    OpKind.ATTENTION: _attention_needs,
+    OpKind.EMBED: _embed_needs,
+    OpKind.PICK: _lane_numbers,
+    OpKind.PUT: _lane_numbers,
 }

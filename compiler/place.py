@@ -129,11 +129,10 @@ def _initialised(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
     """Constants and states, and the kind of memory that each is in."""
     kinds: dict[Tensor, UnitKind] = {}
     for p in passes:
-        is_cache = p.op is not None and p.op.kind in _CACHE_OPS
-        weights = p.op.inputs[_CACHE_OPS[p.op.kind]] if p.op is not None and is_cache else p.weights
-        for tensor in (*p.reads, weights):
-            if tensor is not None and tensor.value is not None:
-                kind = UnitKind.WEIGHT_MEMORY if tensor is weights else UnitKind.DATA_MEMORY
+        in_weights = set(p.in_weight_groups)
+        for tensor in (*p.reads, *p.in_weight_groups, *p.writes):
+            if tensor.value is not None:
+                kind = UnitKind.WEIGHT_MEMORY if tensor in in_weights else UnitKind.DATA_MEMORY
                 if kinds.setdefault(tensor, kind) is not kind:
                     raise CompileError(f"{p.name}: {tensor}: is both weights and data; make two tensors of it")
     return kinds
@@ -141,9 +140,6 @@ def _initialised(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
 
 _INDEXED_OPS = frozenset({OpKind.GATHER, OpKind.SCATTER})
 """Operators that add an index to the row of their first input, which must stay in its slice."""
-
-_CACHE_OPS = {OpKind.KV_INDEX: 1, OpKind.KV_SCATTER: 0}
-"""Operators on a cache in a weight group, and which of their inputs it is."""
 
 
 def spare_rows(config: LpuConfig, cache: Tensor) -> int:

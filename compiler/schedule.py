@@ -2,7 +2,7 @@
 
 Occupancy is a bit set over cycles, one Python integer per resource: a queue, a unit's state, or a stream at a
 position. A bundle may issue before bundles that precede it in the program where no data dependency forbids it; within
-an operator bundles keep their order.
+a stage of an operator bundles keep their order.
 """
 
 from __future__ import annotations
@@ -169,13 +169,17 @@ class _Scheduler:
         self.placed: list[tuple[Bundle, int]] = []
         self._data = _Accesses(SramRows(config))
         self._occupancy = _Occupancy()
-        self._latest: dict[str, int] = {}
+        self._latest: dict[tuple[str, str], int] = {}
         self._last_access: dict[str, int] = {}
 
     def place(self, bundle: Bundle) -> None:
-        earliest = (self._data.earliest(bundle), self._latest.get(bundle.group, 0), self._overwriting(bundle))
+        earliest = (
+            self._data.earliest(bundle),
+            self._latest.get((bundle.group, bundle.stage), 0),
+            self._overwriting(bundle),
+        )
         start = self._search(bundle, max(earliest))
-        self._latest[bundle.group] = start
+        self._latest[bundle.group, bundle.stage] = start
         accesses = [slot.end - 1 for slot in bundle.slots if slot.instruction.op in READS | WRITES]
         last = start + max(accesses, default=0)
         self._last_access[bundle.group] = max(last, self._last_access.get(bundle.group, 0))

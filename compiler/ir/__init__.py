@@ -12,13 +12,14 @@ Arithmetic
 from compiler.ir.base import GraphBase
 from compiler.ir.floating import FloatOperators
 from compiler.ir.integer import IntegerOperators
+from compiler.ir.llama import LlamaOperators
 from compiler.ir.position import PositionOperators
-from compiler.ir.types import CompileError, DType, Op, OpKind, Tensor
+from compiler.ir.types import CompileError, DType, Iteration, Op, OpKind, Tensor
 
-__all__ = ["CompileError", "DType", "Graph", "GraphBase", "Op", "OpKind", "Tensor"]
+__all__ = ["CompileError", "DType", "Graph", "GraphBase", "Iteration", "Op", "OpKind", "Tensor"]
 
 
-class Graph(IntegerOperators, FloatOperators, PositionOperators):
+class Graph(IntegerOperators, FloatOperators, PositionOperators, LlamaOperators):
     """Builder of a graph.
 
     Builder methods return the operator's output tensor; ``name`` names operator and output (default: kind and

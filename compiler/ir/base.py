@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from compiler.ir.types import CompileError, DType, Op, OpKind, Tensor
+from compiler.ir.types import CompileError, DType, Iteration, Op, OpKind, Tensor
 
 _RANGE = {DType.INT8: (-(1 << 7), (1 << 7) - 1), DType.INT32: (-(1 << 31), (1 << 31) - 1)}
 
@@ -23,6 +24,8 @@ class GraphBase:
     inputs: list[Tensor] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
+    current_block: Iteration | None = None
+    block_tensors: dict[Iteration, list[Tensor]] = field(default_factory=dict, repr=False)
     _tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     # ------------------------------------------------------------------ leaves
@@ -51,11 +54,31 @@ class GraphBase:
             self.outputs.append(tensor)
         return tensor
 
+    @contextmanager
+    def iteration(self, block: str, number: int) -> Iterator[None]:
+        """Operators and tensors of iteration ``number`` of a block: every iteration creates the same in that order.
+
+        Blocks do not nest; what an iteration leaves to the next one is a state.
+        """
+        self.current_block = Iteration(block, number)
+        self.block_tensors[self.current_block] = []
+        try:
+            yield
+        finally:
+            self.current_block = None
+
     # ----------------------------------------------------------------- private
 
     def uses(self) -> Counter[Tensor]:
         """How often each tensor is read by operators."""
         return Counter(tensor for op in self.ops for tensor in op.inputs)
+
+    def _require_weights(self, name: str, x: Tensor, w: Tensor) -> None:
+        self._require(x.dtype is DType.INT8, name, x, "activations must be int8")
+        self._require(
+            w.dtype is DType.INT8 and w.value is not None, name, w, "weights must be an int8 constant or state"
+        )
+        self._require(w.shape[1] == x.shape[1], name, w, f"weights [N, K] must have K = {x.shape[1]} as {x}")
 
     def _auto_name(self, kind: OpKind) -> str:
         return f"{kind.value}{sum(op.kind is kind for op in self.ops)}"
@@ -92,6 +115,8 @@ class GraphBase:
             raise CompileError(f"tensor '{name}': shape {tuple(shape)}: must be (M, N), both at least 1")
         tensor = Tensor(name, (int(shape[0]), int(shape[1])), dtype, value, mutable)
         self._reserve(name, tensor)
+        if self.current_block is not None:
+            self.block_tensors[self.current_block].append(tensor)
         return tensor
 
     def _reserve(self, name: str, tensor: Tensor) -> None:
@@ -104,7 +129,7 @@ class GraphBase:
     ) -> Tensor:
         self._require_own(name, inputs)
         output = self._tensor(name, shape, dtype)
-        self.ops.append(Op(kind, name, inputs, output, **more))
+        self.ops.append(Op(kind, name, inputs, output, block=self.current_block, **more))
         return output
 
     def _in_place(self, kind: OpKind, name: str, cache: Tensor, row: Tensor, index: Tensor) -> Tensor:
@@ -113,7 +138,7 @@ class GraphBase:
         self._require(row.shape == (1, cache.shape[1]), name, row, f"must have shape [1, {cache.shape[1]}]")
         self._require_own(name, (cache, row, index))
         self._reserve(name, cache)
-        self.ops.append(Op(kind, name, (cache, row, index), cache))
+        self.ops.append(Op(kind, name, (cache, row, index), cache, block=self.current_block))
         return cache
 
     def _require_own(self, name: str, inputs: Sequence[Tensor]) -> None:
@@ -122,7 +147,8 @@ class GraphBase:
 
     def _binary(self, kind: OpKind, a: Tensor, b: Tensor, name: str) -> Tensor:
         name = name or self._auto_name(kind)
-        self._require(a.shape == b.shape, name, b, f"must have the shape of {a}")
+        is_scale = a.dtype is DType.FP32 and b.shape in ((a.shape[0], 1), (1, 1))
+        self._require(a.shape == b.shape or is_scale, name, b, f"must have the shape of {a}")
         mixed_mul = kind is OpKind.MUL and a.dtype is DType.INT32 and b.dtype is DType.INT8
         self._require(a.dtype is b.dtype or mixed_mul, name, b, f"must have the dtype of {a}")
         return self._op(kind, name, (a, b), a.shape, a.dtype)

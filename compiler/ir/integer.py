@@ -16,11 +16,7 @@ class IntegerOperators(GraphBase):
     def matmul(self, x: Tensor, w: Tensor, name: str = "") -> Tensor:
         """y[m, n] = sum_k x[m, k] * w[n, k]: int8 x [M, K], constant or state int8 w [N, K] -> int32 [M, N]."""
         name = name or self._auto_name(OpKind.MATMUL)
-        self._require(x.dtype is DType.INT8, name, x, "activations must be int8")
-        self._require(
-            w.dtype is DType.INT8 and w.value is not None, name, w, "weights must be an int8 constant or state"
-        )
-        self._require(w.shape[1] == x.shape[1], name, w, f"weights [N, K] must have K = {x.shape[1]} as {x}")
+        self._require_weights(name, x, w)
         return self._op(OpKind.MATMUL, name, (x, w), (x.shape[0], w.shape[0]), DType.INT32)
 
     def bias(self, x: Tensor, b: Tensor, name: str = "") -> Tensor:

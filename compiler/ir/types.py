@@ -52,6 +52,18 @@ class OpKind(enum.StrEnum):
     SCATTER = "scatter"
     KV_INDEX = "kv_index"
     KV_SCATTER = "kv_scatter"
+    NORM_QUANTISE = "norm_quantise"
+    ROPE_PROJECT = "rope_project"
+    CAUSAL_MASK = "causal_mask"
+    ATTENTION = "attention"
+    SILU = "silu"
+    EMBED = "embed"
+    QUOTIENT = "quotient"
+    AND = "and"
+    PICK = "pick"
+    PUT = "put"
+    GIVEN_OR = "given_or"
+    ASSIGN = "assign"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +87,21 @@ class Tensor:
         return f"'{self.name}' {self.dtype.value} [{self.shape[0]}, {self.shape[1]}]"
 
 
+@dataclass(frozen=True)
+class Iteration:
+    """Iteration ``number`` of the block ``name``: operators that are the same, on tensors of their own, in each one."""
+
+    name: str
+    number: int
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """One operator. ``multiplier`` and ``shift`` (REQUANTISE): 1 value, or N of them, one per channel.
 
-    ``extra``: further results (QUANTISE: the scales). ``epsilon``: of RMS_NORM.
+    ``extra``: further results (QUANTISE: the scales). ``epsilon``: of the norms. ``number``: QUOTIENT's divisor, AND's
+    word, heads of a tile of ATTENTION, width of CAUSAL_MASK's groups and ``copies`` of each. ``block``: the iteration
+    of a repeated block that the operator belongs to.
     """
 
     kind: OpKind
@@ -90,3 +112,6 @@ class Op:
     shift: tuple[int, ...] = ()
     extra: tuple[Tensor, ...] = ()
     epsilon: float = 0.0
+    number: int = 0
+    copies: int = 1
+    block: Iteration | None = None

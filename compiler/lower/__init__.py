@@ -8,14 +8,17 @@ from compiler.bundle import Bundle
 from compiler.fuse import Pass, Source
 from compiler.ir import OpKind
 from compiler.lower.argmax import Argmax
+from compiler.lower.attention import Attention
 from compiler.lower.base import Lowering
 from compiler.lower.element_wise import ElementWise
 from compiler.lower.matmul import Matmul
-from compiler.lower.norm import Quantise, RmsNorm
-from compiler.lower.position import CausalLimit, Gather, KvIndex, KvScatter, Scatter
+from compiler.lower.norm import NormQuantise, Quantise, RmsNorm
+from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Scatter
 from compiler.lower.rope import Rope
-from compiler.lower.silu import SiluMul
+from compiler.lower.rope_project import RopeProject
+from compiler.lower.silu import Silu
 from compiler.lower.softmax import Softmax
+from compiler.lower.token import Embed, GivenOr, Pick, Put, Quotient
 from compiler.place import Placement, overlap
 from hdl.config import LpuConfig
 
@@ -26,11 +29,21 @@ _ROWS: dict[OpKind, type[Lowering]] = {
     OpKind.CAUSAL_LIMIT: CausalLimit,
     OpKind.SOFTMAX: Softmax,
     OpKind.ROPE: Rope,
-    OpKind.SILU_MUL: SiluMul,
+    OpKind.SILU_MUL: Silu,
     OpKind.GATHER: Gather,
     OpKind.SCATTER: Scatter,
     OpKind.KV_INDEX: KvIndex,
     OpKind.KV_SCATTER: KvScatter,
+    OpKind.NORM_QUANTISE: NormQuantise,
+    OpKind.ROPE_PROJECT: RopeProject,
+    OpKind.CAUSAL_MASK: CausalMask,
+    OpKind.ATTENTION: Attention,
+    OpKind.SILU: Silu,
+    OpKind.EMBED: Embed,
+    OpKind.QUOTIENT: Quotient,
+    OpKind.PICK: Pick,
+    OpKind.PUT: Put,
+    OpKind.GIVEN_OR: GivenOr,
 }
 
 

@@ -37,8 +37,8 @@ class Lowering:
         assert self.p.op is not None
         return self.p.op
 
-    def builder(self) -> BundleBuilder:
-        return BundleBuilder(self.config, self.p.name, self.overwrites)
+    def builder(self, stage: str = "") -> BundleBuilder:
+        return BundleBuilder(self.config, self.p.name, self.overwrites, stage)
 
     def unit(self, kind: UnitKind) -> Unit:
         """The first unit of a kind in the west hemisphere."""
@@ -86,6 +86,13 @@ class RowLowering(Lowering):
     def row(self, m: int, pitch: int) -> Bundle:
         """Row m; ``pitch``: cycles between its tiles where the pipes allow no less. Raises PipelineError."""
         raise NotImplementedError
+
+
+def check_transpose(low: Lowering) -> None:
+    """Raises CompileError unless the switch can turn weight rows."""
+    ws, lanes = low.config.weight_streams, low.config.superlane_lanes
+    if ws != lanes:
+        raise CompileError(f"{low.p.name}: weight_streams = {ws}: must be the {lanes} lanes of a superlane")
 
 
 def binary(

@@ -25,9 +25,8 @@ class Matmul(Lowering):
 
     def __init__(self, config: LpuConfig, p: Pass, placement: Placement, overwrites: tuple[str, ...]) -> None:
         super().__init__(config, p, placement, overwrites)
-        assert p.weights is not None
         self.mxm = self.unit(UnitKind.MATRIX).name
-        self.weights, self.x = placement[p.weights], placement[p.x]
+        self.weights, self.x = placement[p.in_weight_groups[0]], placement[p.x]
         self.load_cycles = config.tile_load_cycles
         self.blocks = _even_blocks(p.x.shape[0], 1 if self.load_cycles == 1 else config.acc_rows)
 
@@ -41,8 +40,7 @@ class Matmul(Lowering):
     def _bundle(self, m: int, rows: int, tile: int, pitch: int) -> Bundle:
         """Rows m .. m + rows - 1 of output tile ``tile``; the first feed is in cycle 0 before ``build``."""
         b = self.builder()
-        feed = self._feed_row if self.load_cycles == 1 else self._feed_block
-        sums = feed(b, m, rows, tile, pitch)
+        sums = self.feed(b, m, rows, tile, pitch, self.p.stages[0].pipe if self.p.stages else PipeKind.INT)
 
         def operand(tensor: Tensor) -> Rows:
             return self.over_rows(tensor, m, tile)
@@ -51,10 +49,16 @@ class Matmul(Lowering):
         chain(Pipeline(self.config, b), self.p.stages, sums, operand, to, rows, pitch)
         return b.build()
 
-    def _feed_row(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int) -> Flow:
+    def feed(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int, to: PipeKind) -> Flow:
+        """The int32 sums of ``rows`` activation rows from m on for output tile ``tile``, on their way to a pipe."""
+        if self.load_cycles == 1:
+            return self._feed_row(b, m, tile, to)
+        return self._feed_block(b, m, rows, tile, pitch, to)
+
+    def _feed_row(self, b: BundleBuilder, m: int, tile: int, to: PipeKind) -> Flow:
         """One activation row, a k tile a cycle, in instructions as long as count allows."""
         tiles, most = self.x.tiles, (1 << self.config.count_bits) - 1
-        sums = self._sums(b, tiles - 1, 1, 1, tiles)
+        sums = self._sums(b, tiles - 1, 1, 1, tiles, to)
         for k in range(0, tiles, most):
             n = min(most, tiles - k)
             self._load(b, k, tile * tiles + k, n)
@@ -62,12 +66,12 @@ class Matmul(Lowering):
             self._multiply(b, k, flow, {"start": int(k == 0), "emit": int(k + n == tiles)}, sums)
         return sums
 
-    def _feed_block(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int) -> Flow:
+    def _feed_block(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int, to: PipeKind) -> Flow:
         """``rows`` activation rows per k tile, each in an accumulator row of its own."""
         tiles = self.x.tiles
         step = max(self.load_cycles, (rows - 1) * pitch + 1)
         last = (tiles - 1) * step
-        sums = self._sums(b, last, rows, pitch, last + (rows - 1) * pitch + 1)
+        sums = self._sums(b, last, rows, pitch, last + (rows - 1) * pitch + 1, to)
         for k in range(tiles):
             self._load(b, k * step, tile * tiles + k, 1)
             readers = [(f"{self.mxm}.a", "stream")]
@@ -75,13 +79,12 @@ class Matmul(Lowering):
             self._multiply(b, k * step, flow, {"walk": 1, "start": int(k == 0), "emit": int(k == tiles - 1)}, sums)
         return sums
 
-    def _sums(self, b: BundleBuilder, emit: int, rows: int, pitch: int, busy: int) -> Flow:
+    def _sums(self, b: BundleBuilder, emit: int, rows: int, pitch: int, busy: int, to: PipeKind) -> Flow:
         """The int32 results of the feeds from cycle ``emit`` on; accumulators are held for ``busy`` cycles."""
         func = timing(self.config, QueueKind.MXM_ACTIVATIONS, Opcode.ABC).func
         assert func is not None
         b.hold(f"{self.mxm}.acc", 0, busy)
-        first = self.p.stages[0].pipe if self.p.stages else PipeKind.INT
-        return b.flow(f"{self.mxm}.a", [(queue_name(first), "x")], emit + func, Width.WIDE, rows, pitch)
+        return b.flow(f"{self.mxm}.a", [(queue_name(to), "x")], emit + func, Width.WIDE, rows, pitch)
 
     def _load(self, b: BundleBuilder, install: int, tile: int, n: int) -> None:
         """``n`` tiles on their way into the array, the first installed in cycle ``install``."""

@@ -159,6 +159,8 @@ class KvIndex(Lowering):
 class CausalLimit(Lowering):
     """y[i] = -inf where i > position, else +inf."""
 
+    visible = _INFINITY
+
     def bundles(self) -> Iterator[Bundle]:
         yield self.at_pitch(self._bundle)
 
@@ -168,5 +170,11 @@ class CausalLimit(Lowering):
         numbers, least = (self.over_tiles(tensor, 0) for tensor in self.p.consts)
         n = self.tiles
         later = binary(v, IntOp.GT, numbers, self.over_tiles(self.p.x, 0), n, pitch)
-        v.op(IntOp.PICK, later, least, count=n, pitch=pitch, to=self.to(self.p.output, 0), imm=_INFINITY)
+        v.op(IntOp.PICK, later, least, count=n, pitch=pitch, to=self.to(self.p.output, 0), imm=self.visible)
         return b.build()
+
+
+class CausalMask(CausalLimit):
+    """y[i] = -inf where the position of i is a later one, else 0."""
+
+    visible = 0

@@ -73,7 +73,12 @@ def over_lanes(low: Lowering, v: Pipeline, op: Op, value: Reg) -> Reg:
         value, partner = _rotated(low, v, value, apart * config.superlane_lanes)
         value = v.op(op, value, partner)
         apart //= 2
-    distance = config.superlane_lanes // 2
+    return within_superlanes(low, v, op, value)
+
+
+def within_superlanes(low: Lowering, v: Pipeline, op: Op, value: Reg) -> Reg:
+    """``op`` over the lanes of each superlane of a register of its own pipe, in every lane of it."""
+    distance = low.config.superlane_lanes // 2
     while distance:
         value = v.op(op, value, Swap(value, distance))
         distance //= 2

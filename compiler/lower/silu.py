@@ -1,4 +1,4 @@
-"""The gated product of a feed-forward block: a * sigmoid(a) * b."""
+"""SiLU a * sigmoid(a), and the gated product of a feed-forward block, silu(a) * b."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCK = 3
 gaps of one block are as long as the runs of another."""
 
 
-class SiluMul(Lowering):
+class Silu(Lowering):
     """sigmoid(a) = recip(1 + exp2(-a * log2 e)), all of a tile in one trip; a bundle is a block of a row."""
 
     def bundles(self) -> Iterator[Bundle]:
@@ -25,13 +25,14 @@ class SiluMul(Lowering):
                 yield self.at_pitch(partial(self._bundle, m, tile, min(BLOCK, self.tiles - tile)))
 
     def _bundle(self, m: int, tile: int, n: int, pitch: int) -> Bundle:
-        op = self.op
         b = self.builder()
         v = Pipeline(self.config, b)
-        a, gate = (self.over_tiles(tensor, m, tile) for tensor in op.inputs)
+        a, *gates = (self.over_tiles(tensor, m, tile) for tensor in self.op.inputs)
         power = v.op(MulOp.FMUL, a, Imm.of(-math.log2(math.e)), count=n, pitch=pitch)
         grown = v.op(AddOp.FADD, v.op(SfuOp.EXP2, power, count=n, pitch=pitch), Imm.of(1.0), count=n, pitch=pitch)
         sigmoid = v.op(SfuOp.RECIP, grown, count=n, pitch=pitch)
-        silu = v.op(MulOp.FMUL, a, sigmoid, count=n, pitch=pitch)
-        v.op(MulOp.FMUL, silu, gate, count=n, pitch=pitch, to=self.to(self.p.output, m, tile))
+        to = self.to(self.p.output, m, tile)
+        silu = v.op(MulOp.FMUL, a, sigmoid, count=n, pitch=pitch, to=None if gates else to)
+        for gate in gates:
+            v.op(MulOp.FMUL, silu, gate, count=n, pitch=pitch, to=to)
         return b.build()

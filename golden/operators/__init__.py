@@ -6,11 +6,13 @@ float32 nearest v. Every operator raises OperatorError for shapes and types it d
 """
 
 from golden.numerics import requantise
+from golden.operators.attention import attention, norm_quantise, rope_project, silu
 from golden.operators.elementwise import add, maximum, minimum, multiply, relu, subtract
 from golden.operators.integer import add_bias, matmul
 from golden.operators.operands import Float32, OperatorError, Tensor
 from golden.operators.quantisation import dequantise, quantise, quantise_static, rescale
 from golden.operators.reductions import SUM_WIDTH, argmax, row_absmax, row_max, row_sum
+from golden.operators.token import causal_mask, embed, given_or, pick, put
 from golden.operators.transformer import (
     causal_limit,
     gather,
@@ -29,13 +31,20 @@ __all__ = [
     "add",
     "add_bias",
     "argmax",
+    "attention",
     "causal_limit",
+    "causal_mask",
     "dequantise",
+    "embed",
     "gather",
+    "given_or",
     "matmul",
     "maximum",
     "minimum",
     "multiply",
+    "norm_quantise",
+    "pick",
+    "put",
     "quantise",
     "quantise_static",
     "relu",
@@ -43,10 +52,12 @@ __all__ = [
     "rescale",
     "rms_norm",
     "rope",
+    "rope_project",
     "row_absmax",
     "row_max",
     "row_sum",
     "scatter",
+    "silu",
     "silu_mul",
     "softmax",
     "subtract",

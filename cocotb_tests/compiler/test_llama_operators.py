@@ -1,0 +1,176 @@
+"""Operators of a Llama's token: compiled, run on the golden machine, equal to golden.operators bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cocotb_tests.compiler.reference import run_image
+from compiler.build import CompiledProgram, compile_graph
+from compiler.evaluate import Arrays, bits, evaluate
+from compiler.ir import CompileError, Graph, Tensor
+from hdl.config import LpuConfig, MemoryGroup, preset
+
+SMALL, DUO, MEDIUM = (preset(name) for name in ("small", "duo", "medium"))
+all_cores = pytest.mark.parametrize("config", [SMALL, DUO, MEDIUM], ids=lambda config: config.name)
+
+
+def singles(seed: int, *shape: int, scale: float = 1.0) -> np.ndarray:
+    return (scale * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+def codes(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-127, 128, shape)
+
+
+def check(config: LpuConfig, graph: Graph, *items: Arrays) -> CompiledProgram:
+    """Compile, run on every item, compare outputs, states and cycles."""
+    compiled = compile_graph(config, graph)
+    states: Arrays = {}
+    for item, run in zip(items, run_image(compiled.image, *items), strict=True):
+        for name, expected in evaluate(graph, item, states).items():
+            np.testing.assert_array_equal(bits(run.outputs[name]), bits(expected), err_msg=name)
+        assert run.cycles == compiled.image.cycles == compiled.report.cycles
+    return compiled
+
+
+def index(graph: Graph, name: str = "i") -> Tensor:
+    return graph.input(name, (1, 1), "int32")
+
+
+def number(value: int) -> np.ndarray:
+    return np.array([[value]], np.int32)
+
+
+@all_cores
+@pytest.mark.parametrize("columns", [16, 64, 72])
+def test_norm_quantise(config: LpuConfig, columns: int) -> None:
+    graph = Graph("norm")
+    gain = graph.constant("gain", 1 + singles(1, 1, columns, scale=0.2), "fp32")
+    q, scale = graph.norm_quantise(graph.input("x", (1, columns), "fp32"), gain)
+    graph.output(q)
+    graph.output(scale)
+    zero = np.zeros((1, columns), np.float32)
+    check(config, graph, {"x": singles(2, 1, columns)}, {"x": singles(3, 1, columns, scale=50)}, {"x": zero})
+
+
+@all_cores
+@pytest.mark.parametrize("copies", [1, 2])
+def test_rope_project(config: LpuConfig, copies: int) -> None:
+    lanes = config.lanes
+    graph = Graph("rope")
+    w = graph.constant("w", codes(1, 2 * lanes, 40))
+    cos, sin = (graph.input(name, (1, lanes), "fp32") for name in ("cos", "sin"))
+    factor = graph.constant("factor", singles(2, 2 * copies, lanes, scale=2e-3), "fp32")
+    graph.output(graph.rope_project(graph.input("x", (1, 40)), w, cos, sin, factor))
+    angle = np.random.default_rng(3).uniform(0, 6, (1, lanes)).astype(np.float32)
+    for seed in (4, 5):
+        x = codes(seed, 1, 40).astype(np.int8)
+        check(config, graph, {"x": x, "cos": np.cos(angle), "sin": np.sin(angle)})
+
+
+def attention_graph(config: LpuConfig, positions: int, heads: int, seed: int = 0) -> Graph:
+    """Two tiles of keys, two tiles of the result for each; the caches are full of noise."""
+    lanes, superlanes = config.lanes, config.superlanes
+    width, rows, channels = lanes // heads, 4 * heads, 2 * lanes
+    graph = Graph("attention")
+    own = np.arange(lanes) // width == np.arange(rows)[:, None] % heads
+    q = graph.input("q", (rows, lanes))
+    capacity = positions + lanes
+    keys = graph.state("keys", codes(seed, capacity, channels))
+    diagonal = (
+        np.arange(2 * superlanes * lanes) // lanes % superlanes == np.arange(2 * superlanes * lanes) % lanes // 16
+    )
+    values = graph.state("values", codes(seed + 1, capacity, channels * superlanes) * diagonal)
+    mask = graph.causal_mask(index(graph), positions, config.superlane_lanes, superlanes)
+    scale = graph.constant("scale", 3e-4 + singles(seed, rows, 1, scale=5e-5), "fp32")
+    factor = graph.constant(
+        "factor", (own * (1 + singles(seed + 2, rows, lanes, scale=0.1))).astype(np.float32), "fp32"
+    )
+    graph.output(graph.attention(q, keys, values, mask, scale, factor, heads))
+    return graph
+
+
+@all_cores
+@pytest.mark.parametrize(("positions", "heads"), [(16, 1), (32, 2), (96, 2), (16, 4)])
+def test_attention(config: LpuConfig, positions: int, heads: int) -> None:
+    graph = attention_graph(config, positions, heads)
+    own = np.arange(config.lanes) // (config.lanes // heads) == np.arange(4 * heads)[:, None] % heads
+    q = (codes(9, 4 * heads, config.lanes) * own).astype(np.int8)
+    check(config, graph, *({"q": q, "i": number(i)} for i in (0, 5, positions - 1)))
+
+
+@all_cores
+def test_silu(config: LpuConfig) -> None:
+    graph = Graph("silu")
+    graph.output(graph.silu(graph.input("a", (1, 90), "fp32")))
+    check(config, graph, {"a": singles(1, 1, 90, scale=4)})
+
+
+def test_embed_shares_its_table_with_a_product() -> None:
+    graph = Graph("embed")
+    table = graph.constant("table", codes(1, 70, 40))
+    graph.output(graph.embed(table, index(graph)))
+    graph.output(graph.matmul(graph.input("x", (1, 40)), table))
+    check(SMALL, graph, *({"i": number(i), "x": codes(i, 1, 40).astype(np.int8)} for i in (0, 17, 69)))
+
+
+@all_cores
+def test_choice_of_a_token(config: LpuConfig) -> None:
+    """A given token, or else the chosen one, goes into its place in the row."""
+    graph = Graph("choice")
+    lanes, row = index(graph, "lane"), graph.state("row", np.full(config.lanes, -1), "int32")
+    token = graph.given_or(graph.pick(row, lanes), graph.input("choice", (1, 1), "int32"))
+    graph.output(token)
+    graph.output(graph.assign(row, graph.put(row, lanes, token)))
+    items = [{"lane": number(lane), "choice": number(choice)} for lane, choice in ((3, 7), (3, 9), (0, 500))]
+    check(config, graph, *items)
+
+
+@all_cores
+def test_pick_of_fp32(config: LpuConfig) -> None:
+    graph = Graph("pick")
+    graph.output(graph.pick(graph.constant("row", singles(1, 1, config.lanes), "fp32"), index(graph)))
+    check(config, graph, {"i": number(0)}, {"i": number(config.lanes - 1)})
+
+
+@all_cores
+def test_counters(config: LpuConfig) -> None:
+    graph = Graph("counters")
+    position = graph.state("position", [[14]], "int32")
+    graph.output(graph.quotient(position, 16))
+    graph.output(graph.bitwise_and(position, 15))
+    graph.output(graph.assign(position, graph.add(position, graph.constant("one", [[1]], "int32"))))
+    check(config, graph, {}, {}, {})
+
+
+@all_cores
+def test_residual_in_place(config: LpuConfig) -> None:
+    """x += dequantise(w q) * s, read before it is written, again and again."""
+    graph = Graph("residual")
+    x = graph.state("x", singles(1, 1, 64), "fp32")
+    q, scale = graph.quantise(x)
+    factor = graph.mul(graph.constant("factor", singles(2, 1, 64, scale=1e-2), "fp32"), scale)
+    y = graph.dequantise(graph.matmul(q, graph.constant("w", codes(3, 64, 64))), factor)
+    graph.output(graph.assign(x, graph.add(y, x)))
+    check(config, graph, {}, {}, {})
+
+
+def test_refusals() -> None:
+    graph = Graph("bad")
+    x, i = graph.input("x", (1, 40)), index(graph)
+    w, row = graph.constant("w", codes(1, 40, 40)), graph.constant("row", singles(1, 1, 16), "fp32")
+    with pytest.raises(CompileError, match="R a multiple of T"):
+        graph.rope_project(x, w, row, row, row)
+    with pytest.raises(CompileError, match="multiple of 16"):
+        graph.causal_mask(i, 40, 16, 1)
+    with pytest.raises(CompileError, match="power of two"):
+        graph.quotient(i, 12)
+    with pytest.raises(CompileError, match="must be a state"):
+        graph.assign(row, row)
+    narrow = SMALL.replace(name="narrow", weight_streams=8, weight_groups=(MemoryGroup(8, 4096),))
+    with pytest.raises(CompileError, match="weight_streams = 8: must be the 16 lanes of a superlane"):
+        compile_graph(narrow, attention_graph(narrow, 16, 2))
+    graph.output(graph.pick(graph.constant("long", singles(1, 1, 40), "fp32"), i))
+    with pytest.raises(CompileError, match="a row of 40: must be at most 16"):
+        compile_graph(SMALL, graph)

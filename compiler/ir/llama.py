@@ -1,0 +1,154 @@
+"""Builders of the operators that a Llama's token needs besides the general ones."""
+
+from __future__ import annotations
+
+from compiler.ir.base import GraphBase
+from compiler.ir.types import DType, Op, OpKind, Tensor
+
+
+class LlamaOperators(GraphBase):
+    """Norm with quantisation, rotation, attention, gate; embedding and the choice of the next token."""
+
+    def norm_quantise(self, x: Tensor, gain: Tensor, epsilon: float = 1e-5, name: str = "") -> tuple[Tensor, Tensor]:
+        """(q, s): u = x * gain, q = round(127 u / max|u|), s = max|u| / 127 / sqrt(mean x^2 + epsilon): q s ~ RMSNorm.
+
+        fp32 [1, N], constant gain [1, N] -> int8 [1, N], fp32 [1, 1].
+        """
+        name = name or self._auto_name(OpKind.NORM_QUANTISE)
+        self._require_several(name, x)
+        self._require(x.shape[0] == 1, name, x, "must have one row")
+        self._require_row(name, gain, x.shape[1])
+        self._require(gain.is_const, name, gain, "must be a constant")
+        scale = self._tensor(f"{name}.scale", (1, 1), DType.FP32)
+        q = self._op(OpKind.NORM_QUANTISE, name, (x, gain), x.shape, DType.INT8, extra=(scale,), epsilon=epsilon)
+        return q, scale
+
+    def rope_project(self, x: Tensor, w: Tensor, cos: Tensor, sin: Tensor, factor: Tensor, name: str = "") -> Tensor:
+        """Rows of a rotated projection: int8 [1, K], weights [T L, K], fp32 [1, L] twice, fp32 [R, L] -> int8 [R, L].
+
+        a = w x in T tiles of L channels; channels 2i and 2i + 1 turn: y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1],
+        so that sin carries the sign; row r = round(y[tile r T / R] * factor[r]). T rows are given as [1, T L].
+        """
+        name = name or self._auto_name(OpKind.ROPE_PROJECT)
+        lanes = factor.shape[1]
+        tiles = w.shape[0] // lanes
+        self._require_weights(name, x, w)
+        self._require(x.shape[0] == 1, name, x, "must have one row")
+        fits = tiles * lanes == w.shape[0] and factor.shape[0] % tiles == 0
+        self._require(fits, name, factor, f"must be [R, L], {w.shape[0]} = T L outputs in T tiles, R a multiple of T")
+        for row in (cos, sin):
+            self._require_row(name, row, lanes)
+        self._require(factor.dtype is DType.FP32, name, factor, "must be fp32")
+        shape = (1, w.shape[0]) if factor.shape[0] == tiles else factor.shape
+        return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, factor), shape, DType.INT8)
+
+    def causal_mask(self, position: Tensor, n: int, width: int, copies: int, name: str = "") -> Tensor:
+        """0 for positions up to ``position``, -inf beyond: int32 [1, 1] -> fp32 [1, n copies].
+
+        The n positions stand in groups of ``width``, each group ``copies`` times: superlanes hold the same positions.
+        """
+        name = name or self._auto_name(OpKind.CAUSAL_MASK)
+        self._require_index(name, position)
+        self._require(n > 0 and n % width == 0, name, position, f"{n} positions: must be a multiple of {width}")
+        shape = (1, n * copies)
+        return self._op(OpKind.CAUSAL_MASK, name, (position,), shape, DType.FP32, number=width, copies=copies)
+
+    def attention(
+        self,
+        q: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor,
+        scale: Tensor,
+        factor: Tensor,
+        heads_per_tile: int,
+        name: str = "",
+    ) -> Tensor:
+        """Grouped-query attention of one token in int8 over the positions of ``mask``, of :meth:`causal_mask`.
+
+        q int8 [R, L]: a head a row, 0 outside the head's lanes; ``heads_per_tile`` rows after one another, each in
+        lanes of its own, share a tile of the result: T = R / heads_per_tile. keys: state int8 [>= P, J L] of J tiles,
+        each for T / J tiles of the result; values: state int8 [>= P, J C L], C tiles for one of keys, tile c 0 outside
+        superlane c. scale: fp32 [R, 1]; factor: fp32 [R, L], 0 outside the head's lanes.
+        t = keys[:P] q + mask, p = round(127 exp2((t - max t) * scale[r])),
+        o[tile] = sum over its heads of (p values) * ((1 / sum p) * factor), rounded: int8 [1, T L].
+        """
+        name = name or self._auto_name(OpKind.ATTENTION)
+        rows, lanes = q.shape
+        for cache in (keys, values):
+            self._require_cache(name, cache)
+            self._require(cache.shape[1] % lanes == 0, name, cache, f"must have a multiple of {lanes} channels")
+        fits = values.shape[0] == keys.shape[0] and values.shape[1] % keys.shape[1] == 0
+        self._require(fits, name, values, f"must have the rows and a multiple of the channels of {keys}")
+        self._require_float(name, mask, (1, mask.shape[1]))
+        self._require(mask.shape[1] % lanes == 0, name, mask, f"must have a multiple of {lanes} channels")
+        self._require_float(name, scale, (rows, 1))
+        self._require_float(name, factor, (rows, lanes))
+        tiles, rest = divmod(rows, heads_per_tile)
+        fits = q.dtype is DType.INT8 and rest == 0 and tiles % (keys.shape[1] // lanes) == 0
+        self._require(fits, name, q, f"must be int8 rows of {heads_per_tile} a tile, shared evenly by those of {keys}")
+        inputs = (q, keys, values, mask, scale, factor)
+        shape = (1, tiles * lanes)
+        return self._op(OpKind.ATTENTION, name, inputs, shape, DType.INT8, number=heads_per_tile)
+
+    def silu(self, a: Tensor, name: str = "") -> Tensor:
+        """y = a * sigmoid(a)."""
+        name = name or self._auto_name(OpKind.SILU)
+        self._require_float(name, a)
+        return self._op(OpKind.SILU, name, (a,), a.shape, DType.FP32)
+
+    def embed(self, table: Tensor, index: Tensor, name: str = "") -> Tensor:
+        """y[0] = table[index] as int32, by the matrix unit: constant int8 [V, N], int32 [1, 1] -> int32 [1, N].
+
+        The table may be the weights of a :meth:`matmul` as well.
+        """
+        name = name or self._auto_name(OpKind.EMBED)
+        self._require(table.is_const and table.dtype is DType.INT8, name, table, "must be an int8 constant")
+        self._require_index(name, index)
+        return self._op(OpKind.EMBED, name, (table, index), (1, table.shape[1]), DType.INT32)
+
+    def quotient(self, x: Tensor, divisor: int, name: str = "") -> Tensor:
+        """y = x // divisor: int32 [1, 1], 0 <= x < 2^24, a power of two -> int32 [1, 1]."""
+        name = name or self._auto_name(OpKind.QUOTIENT)
+        self._require_index(name, x)
+        self._require(divisor > 0 and divisor & (divisor - 1) == 0, name, x, f"{divisor} must be a power of two")
+        return self._op(OpKind.QUOTIENT, name, (x,), (1, 1), DType.INT32, number=divisor)
+
+    def bitwise_and(self, x: Tensor, word: int, name: str = "") -> Tensor:
+        """y = x & word: int32."""
+        name = name or self._auto_name(OpKind.AND)
+        self._require(x.dtype is DType.INT32, name, x, "must be int32")
+        return self._op(OpKind.AND, name, (x,), x.shape, DType.INT32, number=word)
+
+    def pick(self, row: Tensor, lane: Tensor, name: str = "") -> Tensor:
+        """y = row[0, lane]: int32 or fp32 [1, L], int32 [1, 1] -> [1, 1]; fp32 must not be -inf or NaN."""
+        name = name or self._auto_name(OpKind.PICK)
+        self._require(row.shape[0] == 1 and row.dtype is not DType.INT8, name, row, "must be one int32 or fp32 row")
+        self._require_index(name, lane)
+        return self._op(OpKind.PICK, name, (row, lane), (1, 1), row.dtype)
+
+    def put(self, row: Tensor, lane: Tensor, value: Tensor, name: str = "") -> Tensor:
+        """``row`` with row[0, lane] = value: int32 [1, L], int32 [1, 1] twice -> int32 [1, L]."""
+        name = name or self._auto_name(OpKind.PUT)
+        self._require(row.shape[0] == 1 and row.dtype is DType.INT32, name, row, "must be one int32 row")
+        self._require_index(name, lane)
+        self._require_index(name, value)
+        return self._op(OpKind.PUT, name, (row, lane, value), row.shape, DType.INT32)
+
+    def given_or(self, given: Tensor, other: Tensor, name: str = "") -> Tensor:
+        """y = given if given >= 0, else other: int32 [1, 1]."""
+        name = name or self._auto_name(OpKind.GIVEN_OR)
+        self._require_index(name, given)
+        self._require_index(name, other)
+        return self._op(OpKind.GIVEN_OR, name, (given, other), (1, 1), DType.INT32)
+
+    def assign(self, state: Tensor, value: Tensor, name: str = "") -> Tensor:
+        """state = value, of its shape and dtype; returns ``state``."""
+        name = name or self._auto_name(OpKind.ASSIGN)
+        self._require(state.mutable, name, state, "must be a state")
+        same = (state.shape, state.dtype) == (value.shape, value.dtype)
+        self._require(same, name, value, f"must have shape and dtype of {state}")
+        self._require_own(name, (state, value))
+        self._reserve(name, state)
+        self.ops.append(Op(OpKind.ASSIGN, name, (value,), state, block=self.current_block))
+        return state

@@ -1,0 +1,98 @@
+"""The operators of one token's block in int8 and float32: norm with quantisation, rotated projection, attention."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from golden.numerics import Int8, Int32, exp2, f2i8, fadd, fmul, fsub, i2f, recip, rsqrt
+from golden.operators.integer import matmul
+from golden.operators.operands import Float32, OperatorError, constant, is_matrix, is_row, require, singles, words
+from golden.operators.reductions import row_absmax, row_max, row_sum
+
+_CODES = 127
+"""The largest code; probabilities are codes of 1/127."""
+
+
+def norm_quantise(x: Float32, gain: Float32, eps: float) -> tuple[Int8, Float32]:
+    """RMSNorm as codes and scale, q * s ~ x / sqrt(mean x^2 + eps) * gain.
+
+    u = x * gain, c = row_absmax(u) * f32(1/127), q = f2i8(u * recip(c)),
+    s = c * rsqrt(row_sum(x * x) * f32(1/N) + f32(eps)).
+
+    float32 [1, N] x float32 [1, N] -> int8 [1, N] in -127..127, float32 [1, 1]; codes and scale of zeros are 0.
+    Raises OperatorError for other types or shapes.
+    """
+    fits = is_matrix(x) and len(x) == 1 and is_row(gain, x.shape[1])
+    require(fits, "norm_quantise", "must be float32 [1, N] twice", x, gain)
+    u = fmul(words(x), words(gain))
+    scale = fmul(words(row_absmax(singles(u))), constant(1 / _CODES))
+    squares = words(row_sum(singles(fmul(words(x), words(x)))))
+    inverse = rsqrt(fadd(fmul(squares, constant(1 / x.shape[1])), constant(eps)))
+    return f2i8(fmul(u, recip(scale))).astype(np.int8), singles(fmul(scale, inverse))
+
+
+def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, factor: Float32) -> Int8:
+    """Projection, rotation of channels 2i and 2i + 1 by one angle, and codes, RoPE (Su et al. 2021).
+
+    a = i2f(weights x) in T tiles of L, y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1] (sin holds the sign),
+    row r = f2i8(y[tile r T / R] * factor[r]).
+
+    int8 [1, K], int8 [T L, K], float32 [1, L] twice, float32 [R, L] -> int8 [R, L]; [1, T L] where R = T.
+    Raises OperatorError for other types or shapes.
+    """
+    lanes = factor.shape[-1]
+    fits = is_matrix(factor) and is_row(cos, lanes) and is_row(sin, lanes) and weights.shape[0] % lanes == 0
+    require(fits, "rope_project", "must be int8 [1, K], int8 [T L, K], float32 [1, L] twice, [R, L]", cos, sin, factor)
+    a = i2f(matmul(x, weights)).reshape(-1, lanes)
+    y = fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1])
+    if len(factor) % len(y):
+        raise OperatorError(f"rope_project: {len(factor)} rows of {len(y)} tiles: must be a multiple")
+    codes = f2i8(fmul(np.repeat(y, len(factor) // len(y), axis=0), words(factor))).astype(np.int8)
+    return codes.reshape(1, -1) if len(factor) == len(y) else codes
+
+
+def attention(
+    q: Int8, keys: Int8, values: Int8, mask: Float32, scale: Float32, factor: Float32, heads_per_tile: int
+) -> Int8:
+    """Attention of one token over the first P positions of two caches, heads in rows of q, lanes as the core has them.
+
+    With L lanes in C superlanes of S, a value is in C tiles of a row of ``values``, its lanes of superlane c in tile c;
+    mask holds each S positions C times, so that P = mask.shape[1] / C. Row r belongs to tile r // heads_per_tile of T,
+    and that to tile j = tile J // T of the J tiles of a key:
+    t = i2f(keys[:P, tile j] q[r]) + mask, p = f2i8(exp2((t - row_max(t)) * scale[r]) * f32(127)),
+    o[tile] = sum in order of r of i2f(p values[:P, tile j]) * (recip(i2f(sum p)) * factor[r]), f2i8 of that.
+
+    int8 [R, L], int8 [>= P, J L], [>= P, J C L], float32 [1, P C], [R, 1], [R, L] -> int8 [1, T L].
+    Raises OperatorError for other types or shapes.
+    """
+    rows, lanes = q.shape
+    superlanes = values.shape[1] // keys.shape[1]
+    fits = is_row(mask, mask.shape[-1]) and factor.shape == q.shape and len(keys) == len(values)
+    require(fits, "attention", "must be int8 [R, L], two caches, float32 [1, P] and [R, L]", q, mask, factor)
+    once = mask.reshape(-1, superlanes, lanes // superlanes)[:, 0].reshape(1, -1)
+    length, shared = once.shape[1], rows // heads_per_tile * lanes // keys.shape[1]
+    own = np.arange(lanes) // (lanes // superlanes) * lanes + np.arange(lanes)
+    sums: list[Int32] = []
+    for r in range(rows):
+        j = r // heads_per_tile // shared
+        p = _probabilities(matmul(q[r : r + 1], keys[:length, j * lanes : (j + 1) * lanes]), once, scale[r])
+        whole = i2f(p.sum(axis=1, keepdims=True, dtype=np.int64).astype(np.int32))
+        weight = fmul(recip(whole), words(factor[r : r + 1]))
+        o = fmul(i2f(matmul(p, values[:length, j * superlanes * lanes + own].T)), weight)
+        sums.append(o if r % heads_per_tile == 0 else fadd(sums.pop(), o))
+    return f2i8(np.concatenate(sums, axis=1)).astype(np.int8)
+
+
+def _probabilities(scores: Int32, mask: Float32, scale: Float32) -> Int8:
+    t = fadd(i2f(scores), words(mask))
+    below = fsub(t, words(row_max(singles(t))))
+    return f2i8(fmul(exp2(fmul(below, words(scale))), constant(_CODES))).astype(np.int8)
+
+
+def silu(a: Float32) -> Float32:
+    """y = a * recip(exp2(a * f32(-log2 e)) + 1): float32 [M, N] -> float32 [M, N]. Raises OperatorError."""
+    require(is_matrix(a), "silu", "must be float32 [M, N]", a)
+    sigmoid = recip(fadd(exp2(fmul(words(a), constant(-math.log2(math.e)))), constant(1)))
+    return singles(fmul(words(a), sigmoid))
