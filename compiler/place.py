@@ -241,7 +241,22 @@ def _read_together(passes: Sequence[Pass]) -> dict[Tensor, Counter[Tensor]]:
             for b in touched:
                 if a is not b:
                     together.setdefault(a, Counter())[b] += weight if p.x in (a, b) else 1
+        for a, b in _pairs(p):
+            together[a][b] += _MUST
+            together[b][a] += _MUST
     return together
+
+
+_MUST = 1000
+"""Weight of two tensors that are read row by row in the same cycles."""
+
+
+def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of ATTENTION: the scores, and what they meet on their way."""
+    if p.op is not None and p.op.kind is OpKind.ATTENTION:
+        scores, largest, *_ = p.scratch
+        for partner in (largest, p.op.inputs[4], p.consts[1]):
+            yield scores, partner
 
 
 def _spans(at: Allocation, row_bits: int) -> Iterator[tuple[slice, int, int]]:

@@ -61,7 +61,7 @@ class GraphBase:
         Blocks do not nest; what an iteration leaves to the next one is a state.
         """
         self.current_block = Iteration(block, number)
-        self.block_tensors[self.current_block] = []
+        self.block_tensors.setdefault(self.current_block, [])
         try:
             yield
         finally:

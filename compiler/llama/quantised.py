@@ -1,0 +1,122 @@
+"""A Llama in int8: weights by output channel, static scales for keys, values, queries and attention's result.
+
+w ~ codes * scale[:, None]. SmoothQuant: what the norms feed, and the hidden vector, are divided by
+(largest input)^alpha / (largest weight)^(1 - alpha) of their channel and the weights multiplied by it; the factors go
+into the norms' gains and into w3. Shared by the two channels that RoPE turns: scales of wq and wk, static scales of keys.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.llama.calibration import LayerRanges
+from models.llama.model import Layer, Llama, LlamaShape
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int8]
+ALPHA = 0.5
+CODE_MAX = 127
+
+
+@dataclass(frozen=True)
+class Weights:
+    """``codes`` int8 [N, K], ``scale`` [N]."""
+
+    codes: Codes
+    scale: Floats
+
+
+@dataclass(frozen=True)
+class QuantisedLayer:
+    """One block. ``key``, ``value``: the value of a code, [kv_dim]; ``query`` [heads]: what a score of codes is worth,
+    before the division by sqrt(head_dim); ``mixed`` [dim]: the value of a code of attention's result.
+    """
+
+    attention_norm: Floats
+    wq: Weights
+    wk: Weights
+    wv: Weights
+    wo: Weights
+    ffn_norm: Floats
+    w1: Weights
+    w2: Weights
+    w3: Weights
+    key: Floats
+    value: Floats
+    query: Floats
+    mixed: Floats
+
+
+@dataclass(frozen=True)
+class QuantisedLlama:
+    """``classifier`` is ``embedding``, the same object, where they are tied."""
+
+    name: str
+    shape: LlamaShape
+    embedding: Weights
+    layers: tuple[QuantisedLayer, ...]
+    final_norm: Floats
+    classifier: Weights
+
+
+def quantise_llama(model: Llama, ranges: Sequence[LayerRanges], alpha: float = ALPHA) -> QuantisedLlama:
+    """The int8 model for the ranges that calibration found."""
+    embedding = _weights(model.embedding)
+    layers = tuple(_layer(model.shape, *pair, alpha) for pair in zip(model.layers, ranges, strict=True))
+    classifier = embedding if model.is_tied else _weights(model.classifier)
+    return QuantisedLlama(model.name, model.shape, embedding, layers, model.final_norm.astype(np.float64), classifier)
+
+
+def _layer(shape: LlamaShape, layer: Layer, ranges: LayerRanges, alpha: float) -> QuantisedLayer:
+    to_attention = _smoothing(ranges.attention_input, [layer.wq, layer.wk, layer.wv], alpha)
+    to_ffn = _smoothing(ranges.ffn_input, [layer.w1, layer.w3], alpha)
+    to_w2 = _smoothing(ranges.hidden, [layer.w2], alpha)
+    key, value, mixed = (_step(r) for r in (ranges.key, ranges.value, ranges.mixed))
+    group = shape.heads // shape.kv_heads
+    weighted = ranges.query * np.repeat(key.reshape(shape.kv_heads, -1), group, axis=0).ravel()
+    return QuantisedLayer(
+        attention_norm=layer.attention_norm / to_attention,
+        wq=_weights(layer.wq * to_attention, by_pair=True),
+        wk=_weights(layer.wk * to_attention, by_pair=True),
+        wv=_weights(layer.wv * to_attention),
+        wo=_weights(layer.wo * mixed),
+        ffn_norm=layer.ffn_norm / to_ffn,
+        w1=_weights(layer.w1 * to_ffn),
+        w2=_weights(layer.w2 * to_w2),
+        w3=_weights(layer.w3 * to_ffn / to_w2[:, None]),
+        key=key,
+        value=value,
+        query=_step(weighted.reshape(shape.heads, -1).max(axis=1)),
+        mixed=mixed,
+    )
+
+
+def _step(largest: Floats) -> Floats:
+    """What a code is worth; 1 for channels that are always zero."""
+    return np.where(largest > 0, largest, CODE_MAX) / CODE_MAX
+
+
+def _smoothing(inputs: Floats, weights: Sequence[NDArray[np.float32]], alpha: float) -> Floats:
+    columns = np.max([np.abs(w).max(axis=0) for w in weights], axis=0).astype(np.float64)
+    usable = (inputs > 0) & (columns > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factors: Floats = np.where(usable, inputs**alpha / columns ** (1 - alpha), 1.0)
+    return factors
+
+
+def _weights(w: NDArray[np.float32] | Floats, by_pair: bool = False) -> Weights:
+    largest = np.abs(w).max(axis=1).astype(np.float64)
+    if by_pair:
+        largest = np.repeat(largest.reshape(-1, 2).max(axis=1), 2)
+    scale = _step(largest)
+    return Weights(np.rint(w / scale[:, None]).astype(np.int8), scale)
+
+
+def exponent_scale(shape: LlamaShape, query: Floats) -> Floats:
+    """What a score of codes adds to the exponent of 2, by head: query * log2(e) / sqrt(head_dim)."""
+    return query * math.log2(math.e) / math.sqrt(shape.head_dim)
