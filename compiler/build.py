@@ -32,8 +32,8 @@ class CompiledProgram:
     owners: Owners
 
 
-def compile_graph(config: LpuConfig, graph: Graph) -> CompiledProgram:
-    """Compile and verify.
+def compile_graph(config: LpuConfig, graph: Graph, steps: int | None = None) -> CompiledProgram:
+    """Compile and verify; ``steps``: the program runs the graph that often, from state to state.
 
     Raises CompileError for what the core cannot do or hold, VerifyError if a pass has produced an illegal program.
     """
@@ -44,12 +44,12 @@ def compile_graph(config: LpuConfig, graph: Graph) -> CompiledProgram:
     placement = place(config, graph, passes)
     _check_tensors(graph, placement)
     plan = schedule(config, lower(config, passes, placement))
-    programs, expansion, lead = emit(config, plan.issues)
-    tensors = _tensors(passes, placement, plan, lead)
+    emission = emit(config, plan.issues, plan.blocks, steps)
+    tensors = _tensors(passes, placement, plan, emission.lead)
     memory = _memory(config, placement, tensors)
-    verify(config, programs, [*memory, *input_rows(config, tensors)], tensors)
-    image = ProgramImage(config, programs, memory, tensors, expansion.cycles)
-    return CompiledProgram(image, report(config, plan, programs, expansion.cycles), owners_of(plan.placed))
+    verify(config, emission.sample, [*memory, *input_rows(config, tensors)], tensors)
+    image = ProgramImage(config, emission.programs, memory, tensors, emission.cycles)
+    return CompiledProgram(image, report(config, plan, emission), owners_of(plan.placed))
 
 
 # ----------------------------------------------------------------------- tensors
@@ -66,6 +66,7 @@ def _check_tensors(graph: Graph, placement: Placement) -> None:
 
 
 def _tensors(passes: Sequence[Pass], placement: Placement, plan: Schedule, lead: int) -> tuple[TensorInfo, ...]:
+    """Tensors and their lives, of a repeated graph those in its first step."""
     lives = _lives(passes, placement, plan)
     unread = (-lead, -lead)
     return tuple(
@@ -82,6 +83,7 @@ def _lives(passes: Sequence[Pass], placement: Placement, plan: Schedule) -> Mapp
         for slot in bundle.slots:
             tensor = _touched(by_name[bundle.group], slot, placement)
             if tensor is not None:
+                tensor = placement.shared.get(tensor, tensor)
                 first, last = lives.get(tensor, (start + slot.cycle, 0))
                 lives[tensor] = min(first, start + slot.cycle), max(last, start + slot.end - 1)
     return lives

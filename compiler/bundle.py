@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from compiler.ir import Iteration
 from compiler.operands import INDEX, drivable, readable
 from compiler.place import Allocation
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, UnitKind
@@ -83,7 +84,7 @@ class Bundle:
     """One step of the operator ``group``; ``flows`` with more streams come first.
 
     ``overwrites``: operators whose tensors must be done with before this one writes over them. Bundles of one ``stage``
-    of an operator issue in their order.
+    of an operator issue in their order. ``block``: the iteration of a repeated block that the operator belongs to.
     """
 
     group: str
@@ -92,6 +93,7 @@ class Bundle:
     flows: tuple[Flow, ...]
     holds: tuple[Hold, ...]
     stage: str = ""
+    block: Iteration | None = None
 
     @cached_property
     def length(self) -> int:
@@ -99,9 +101,20 @@ class Bundle:
 
     @cached_property
     def spans(self) -> tuple[Hold, ...]:
-        """Queues and states that the bundle holds; a queue until the instruction's last element."""
-        queues = (Hold(slot.queue.name, slot.cycle, slot.instruction.duration) for slot in self.slots)
+        """Queues and states that the bundle holds; a queue until the instruction's last element.
+
+        An indexed access holds both queues of its memory: no row that it might touch is accessed in its cycles.
+        """
+        queues = [Hold(slot.queue.name, slot.cycle, slot.instruction.duration) for slot in self.slots]
+        queues += [
+            Hold(_other_port(slot.queue), slot.cycle, slot.instruction.duration) for slot in self.slots if slot.reach
+        ]
         return (*queues, *self.holds)
+
+
+def _other_port(memory: Queue) -> str:
+    unit, port = memory.name.split(".")
+    return f"{unit}.{'w' if port == 'r' else 'r'}"
 
 
 def hops(a: Unit, b: Unit) -> int:
@@ -120,6 +133,7 @@ class BundleBuilder:
     group: str
     overwrites: tuple[str, ...] = ()
     stage: str = ""
+    block: Iteration | None = None
     _slots: list[tuple[Slot, Mapping[str, Flow]]] = field(default_factory=list)
     _flows: list[Flow] = field(default_factory=list)
     _holds: list[Hold] = field(default_factory=list)
@@ -192,7 +206,7 @@ class BundleBuilder:
         )
         moved = tuple(replace(flow, cycle=flow.cycle - origin) for flow in order)
         holds = tuple(Hold(h.resource, h.cycle - origin, h.length) for h in self._holds)
-        return Bundle(self.group, self.overwrites, slots, moved, holds, self.stage)
+        return Bundle(self.group, self.overwrites, slots, moved, holds, self.stage, self.block)
 
 
 def _access(count: int, stride: int, pitch: int, addr: int, wide: bool) -> dict[str, int]:

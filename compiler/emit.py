@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from compiler.fold import Issue, fold, is_mergeable
+from compiler.fold import Issue, Span, fold, is_mergeable
 from compiler.ir import CompileError
-from compiler.schedule import Issues
+from compiler.schedule import Issues, Repetition
 from golden.sequencer import Expansion, expand
 from hdl.config import LpuConfig
 from hdl.isa import LOOP_CYCLES, Instruction, queues
@@ -17,15 +18,35 @@ COMPACT = 4
 Programs = dict[str, tuple[Instruction, ...]]
 
 
-def emit(config: LpuConfig, issues: Issues) -> tuple[Programs, Expansion, int]:
-    """(programs, their expansion, lead) for a schedule whose first issue is in cycle 0.
+@dataclass(frozen=True)
+class Emission:
+    """``programs``, and ``cycles`` that they take.
 
-    ``lead``: cycles by which everything is later, so that LOOPs fit before the first issues; 0 where programs are
-    compact without. Raises CompileError when a queue needs more than program_rows instructions.
+    ``lead``: cycles by which everything is later than scheduled, so that LOOPs fit before the first issues. ``sample``:
+    the programs with at most two steps, and what is true of two steps is true of more; ``step``: cycles of one.
     """
-    fitting: list[tuple[Programs, int]] = []
-    for lead in range(0, (config.loop_levels + 1) * LOOP_CYCLES, LOOP_CYCLES):
-        programs = _fold_all(config, _delayed(issues, lead))
+
+    programs: Programs
+    sample: Programs
+    cycles: int
+    lead: int
+    step: int
+
+    @property
+    def is_single(self) -> bool:
+        """Whether nothing is repeated as a whole."""
+        return self.cycles <= self.step + self.lead
+
+
+def emit(config: LpuConfig, issues: Issues, blocks: Sequence[Repetition] = (), steps: int | None = None) -> Emission:
+    """Programs for a schedule whose first issue is in cycle 0.
+
+    ``blocks`` are LOOPs as they are. With ``steps``, all of it is repeated that often, each time when all is done.
+    Raises CompileError when a queue needs more than program_rows instructions.
+    """
+    least, fitting = LOOP_CYCLES * (steps is not None), []
+    for lead in range(least, least + (config.loop_levels + 1) * LOOP_CYCLES, LOOP_CYCLES):
+        programs = _fold_all(config, issues, blocks, lead, steps)
         longest = max(map(len, programs.values()))
         if longest <= config.program_rows:
             fitting.append((programs, lead))
@@ -34,16 +55,38 @@ def emit(config: LpuConfig, issues: Issues) -> tuple[Programs, Expansion, int]:
     if not fitting:
         raise CompileError(_too_long(config, programs))
     programs, lead = fitting[-1] if longest <= config.program_rows // COMPACT else fitting[0]
-    return programs, _checked(config, programs, _delayed(issues, lead)), lead
+    sample = programs if steps is None else _fold_all(config, issues, blocks, lead, min(steps, 2))
+    cycles = _checked(config, sample, _repeated(config, issues, lead, steps)).cycles
+    step = step_cycles(config, issues)
+    return Emission(programs, sample, cycles + step * max(0, (steps or 1) - 2), lead, step)
 
 
-def _delayed(issues: Issues, lead: int) -> Issues:
-    return {name: [(cycle + lead, instruction) for cycle, instruction in queue] for name, queue in issues.items()}
+def step_cycles(config: LpuConfig, issues: Issues) -> int:
+    """Cycles from the start of one step to that of the next: until all that it issues is done in every superlane."""
+    return config.superlanes + max((cycle + i.duration for queue in issues.values() for cycle, i in queue), default=0)
 
 
-def _fold_all(config: LpuConfig, issues: Issues) -> Programs:
-    end = max((cycle + i.duration for queue in issues.values() for cycle, i in queue), default=0)
-    return {q.name: fold(config, q, issues.get(q.name, []), end) for q in queues(config)}
+def _repeated(config: LpuConfig, issues: Issues, lead: int, steps: int | None) -> Issues:
+    """The issues of the steps of an expansion."""
+    period = step_cycles(config, issues)
+    starts = [lead + i * period for i in range(min(steps or 1, 2))]
+    return {
+        name: [(start + cycle, instruction) for start in starts for cycle, instruction in queue]
+        for name, queue in issues.items()
+    }
+
+
+def _fold_all(
+    config: LpuConfig, issues: Issues, blocks: Sequence[Repetition], lead: int, steps: int | None
+) -> Programs:
+    period = step_cycles(config, issues)
+    whole = None if steps is None else Span(lead, steps, period)
+    delayed = _repeated(config, issues, lead, None)
+    programs = {}
+    for q in queues(config):
+        spans = [Span(lead + b.starts[q.name], b.n, b.period) for b in blocks if q.name in b.starts]
+        programs[q.name] = fold(config, q, delayed.get(q.name, []), lead + period - config.superlanes, spans, whole)
+    return programs
 
 
 def _too_long(config: LpuConfig, programs: Programs) -> str:

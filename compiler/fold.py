@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from compiler.ir import CompileError
 from hdl.config import LpuConfig
 from hdl.isa import (
     LOOP_CYCLES,
@@ -29,6 +30,8 @@ LONGEST_BLOCK = 256
 
 Issue = tuple[int, Instruction]
 """(cycle, instruction)."""
+Merge = Callable[[Sequence[Issue]], list[Issue]]
+"""A way to make fewer instructions of the same accesses."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,33 @@ class _Loop:
 _Node = _Run | _Loop
 
 
-def fold(config: LpuConfig, queue: Queue, issues: Sequence[Issue], end: int) -> tuple[Instruction, ...]:
-    """The shortest program found for one queue's ``issues``, in order; its END is in or before cycle ``end``."""
+@dataclass(frozen=True)
+class Span:
+    """Cycles ``start`` .. ``start + n * period`` in which a queue repeats what it issues in the first ``period``."""
+
+    start: int
+    n: int
+    period: int
+
+
+def fold(
+    config: LpuConfig,
+    queue: Queue,
+    issues: Sequence[Issue],
+    end: int,
+    spans: Sequence[Span] = (),
+    whole: Span | None = None,
+) -> tuple[Instruction, ...]:
+    """The shortest program found for one queue's ``issues``, in order; its END is in or before cycle ``end``.
+
+    ``spans`` become LOOPs as they are; ``whole``: a LOOP around everything, ``issues`` being its first iteration.
+    Raises CompileError for a span in which addresses move by more than one stride.
+    """
     programs = []
     for least in (2, 3):  # pairs save little, and may hide the period of a block
         folder = _Folder(config, queue.kind, least)
-        singles = folder.merge_singles(issues)
-        programs += [folder.program(variant, end) for variant in (issues, singles, folder.merge_runs(singles))]
+        variants = (list, folder.merge_singles, lambda i, f=folder: f.merge_runs(f.merge_singles(i)))
+        programs += [folder.program(issues, variant, end, spans, whole) for variant in variants]
     return min(programs, key=len)
 
 
@@ -110,11 +133,38 @@ class _Folder:
         self._most_count, self._most_gap = fields["count"], fields["gap"]
         self._most_nop = control_fields(config, kind)[Opcode.NOP][0].maximum
 
-    def program(self, issues: Sequence[Issue], end: int) -> tuple[Instruction, ...]:
-        runs = self._repeats([_Run(cycle, instruction) for cycle, instruction in issues])
-        nodes = self._loops(runs, 0, end, 0)
-        last = nodes[-1].end if nodes else 0
-        return (*self._flat(nodes, 0, last), Instruction.of(Opcode.END))
+    def program(
+        self, issues: Sequence[Issue], merge: Merge, end: int, spans: Sequence[Span], whole: Span | None
+    ) -> tuple[Instruction, ...]:
+        if not issues:
+            return (Instruction.of(Opcode.END),)
+        level, start = (0, 0) if whole is None else (1, whole.start)
+        nodes: list[_Node] = []
+        for span in spans:
+            before = [issue for issue in issues if start <= issue[0] < span.start]
+            nodes += self._loops(self._runs(before, merge), start, span.start - LOOP_CYCLES, level)
+            nodes.append(self._span(issues, span, merge, level))
+            start = nodes[-1].end
+        nodes += self._loops(self._runs([issue for issue in issues if issue[0] >= start], merge), start, end, level)
+        if whole is not None:
+            nodes = [_Loop(whole.start - LOOP_CYCLES, whole.n, whole.period, 0, tuple(nodes))]
+        return (*self._flat(nodes, 0, nodes[-1].end), Instruction.of(Opcode.END))
+
+    def _runs(self, issues: Sequence[Issue], merge: Merge) -> list[_Run]:
+        return self._repeats([_Run(cycle, instruction) for cycle, instruction in merge(issues)])
+
+    def _span(self, issues: Sequence[Issue], span: Span, merge: Merge, level: int) -> _Loop:
+        """The LOOP over a span; addresses that are others in its second iteration move, all by one stride."""
+        ends = [span.start + i * span.period for i in range(3)]
+        first, second = ([issue for issue in issues if a <= issue[0] < b] for a, b in zip(ends, ends[1:], strict=False))
+        steps = [self._step(a["addr"], b["addr"]) for (_, a), (_, b) in zip(first, second, strict=span.n > 1)]
+        moves = sorted({0, *steps})
+        if len(moves) > 2:
+            raise CompileError(f"a block of {span.n} iterations: addresses move by {moves}: must be one stride a queue")
+        steps = steps or [0] * len(first)
+        body = [(c, _with_mask(i, level) if step else i) for (c, i), step in zip(first, steps, strict=True)]
+        inner = self._loops(self._runs(body, merge), span.start, span.start + span.period, level + 1)
+        return _Loop(span.start - LOOP_CYCLES, span.n, span.period, sum(moves), tuple(inner))
 
     def _step(self, a: int, b: int) -> int:
         """The signed address step from a to b, modulo 2^addr_bits."""
@@ -259,7 +309,7 @@ class _Folder:
         length = len(blocks) // 2
         steps = [self._step(a.addr, b.addr) for a, b in zip(blocks[:length], blocks[length:], strict=True)]
         stride = next((step for step in steps if step), 0)
-        body = [_with_mask(run, level) if step else run for run, step in zip(blocks[:length], steps, strict=True)]
+        body = [_moving(run, level) if step else run for run, step in zip(blocks[:length], steps, strict=True)]
         start, period = blocks[0].cycle, blocks[length].cycle - blocks[0].cycle
         inner = self._loops(body, start, start + period, level + 1)
         return _Loop(start - LOOP_CYCLES, n, period, stride, tuple(inner))
@@ -298,8 +348,12 @@ class _Folder:
             yield Instruction.of(Opcode.NOP, n=rest)
 
 
-def _with_mask(run: _Run, level: int) -> _Run:
-    return replace(run, instruction=run.instruction.replace(mask=run.instruction["mask"] | 1 << level))
+def _moving(run: _Run, level: int) -> _Run:
+    return replace(run, instruction=_with_mask(run.instruction, level))
+
+
+def _with_mask(instruction: Instruction, level: int) -> Instruction:
+    return instruction.replace(mask=instruction["mask"] | 1 << level)
 
 
 def _numbered(shapes: Sequence[tuple[object, ...]]) -> list[int]:

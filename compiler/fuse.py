@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from compiler.ir import CompileError, DType, Graph, Op, OpKind, Tensor
+from compiler.ir import CompileError, DType, Graph, Iteration, Op, OpKind, Tensor
 from compiler.needs import constant, needs
 from golden.numerics import NumericsError, pack_requant_word
 from hdl.config import LpuConfig, PipeKind
@@ -55,7 +55,7 @@ class Pass:
     """``output = stages(source(x))``; ``weights`` for MATMUL. ROW: operator ``op`` as a whole.
 
     ``consts``: constants that the lowering of ``op`` needs besides its inputs; ``scratch``: tensors of its own.
-    ``saturates``: whether a stage's value may exceed int8 before the final saturation.
+    ``saturates``: whether a stage's value may exceed int8 before the final saturation. ``block``: of its operators.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Pass:
     op: Op | None = None
     consts: tuple[Tensor, ...] = ()
     scratch: tuple[Tensor, ...] = ()
+    block: Iteration | None = None
 
     @property
     def operands(self) -> tuple[Tensor, ...]:
@@ -87,6 +88,11 @@ class Pass:
             return () if self.weights is None else (self.weights,)
         named = (self.op.inputs[i] for i in _WEIGHT_INPUTS.get(self.op.kind, ()))
         return (*named, *(tensor for tensor in self.consts if tensor.dtype is DType.INT8))
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that the pass touches, in an order that equal passes share."""
+        return (*self.reads, *self.in_weight_groups, *self.writes)
 
     @property
     def writes(self) -> tuple[Tensor, ...]:
@@ -182,11 +188,13 @@ class _Fuser:
         if op.kind is OpKind.ASSIGN:
             self._assign(op)
         elif op.kind is OpKind.MATMUL:
-            self.passes.append(Pass(op.name, Source.MATMUL, op.inputs[0], op.output, weights=op.inputs[1]))
+            self.passes.append(
+                Pass(op.name, Source.MATMUL, op.inputs[0], op.output, weights=op.inputs[1], block=op.block)
+            )
         elif op.kind in _ROW_KINDS:
             self._row(op)
         else:
-            self._element_wise(op.name, self._steps(op))
+            self._element_wise(op.name, self._steps(op), op.block)
 
     # ------------------------------------------------------------- element-wise
 
@@ -254,17 +262,17 @@ class _Fuser:
             return bool(y.value.min() >= -half and y.value.max() < half)
         return y.dtype is DType.INT8 and half >= 1 << 7
 
-    def _element_wise(self, name: str, steps: Sequence[_Step]) -> None:
+    def _element_wise(self, name: str, steps: Sequence[_Step], block: Iteration | None) -> None:
         """Join the latest pass that one of ``steps`` continues, or start a new one with the first of them."""
         self._require_pipes(name, steps[0].stages)
         joins = [(number, step) for step in steps for number, p in enumerate(self.passes) if p.output is step.x]
         for number, step in sorted(joins, key=lambda join: -join[0]):
-            if self._may_join(number, step):
-                before, wide = _widened(step)
+            if self.passes[number].block == block and self._may_join(number, step):
+                before, wide = _widened(step, block)
                 self.passes[number : number + 1] = [*before, self._joined(self.passes[number], wide)]
                 return
-        before, fresh = _widened(next((step for step in steps if not step.x.is_const), steps[0]))
-        self.passes += [*before, self._joined(Pass(name, Source.SRAM, fresh.x, fresh.x), fresh)]
+        before, fresh = _widened(next((step for step in steps if not step.x.is_const), steps[0]), block)
+        self.passes += [*before, self._joined(Pass(name, Source.SRAM, fresh.x, fresh.x, block=block), fresh)]
 
     def _require_pipes(self, name: str, stages: Sequence[Stage]) -> None:
         known = ", ".join(self.config.pipes)
@@ -302,10 +310,13 @@ class _Fuser:
         """The pass that gives the value writes it to the state, unless somebody else wants the value."""
         (value,) = op.inputs
         last = self.passes[-1] if self.passes else None
-        if last is not None and last.output is value and last.op is None and self.uses[value] == 1:
+        joins = last is not None and last.output is value and last.op is None and last.block == op.block
+        if last is not None and joins and self.uses[value] == 1:
             self.passes[-1] = replace(last, output=op.output)
         else:
-            self.passes.append(Pass(op.name, Source.SRAM, value, op.output, stages=(Stage(IntOp.PASS),)))
+            self.passes.append(
+                Pass(op.name, Source.SRAM, value, op.output, stages=(Stage(IntOp.PASS),), block=op.block)
+            )
 
     # --------------------------------------------------------------- whole rows
 
@@ -316,10 +327,11 @@ class _Fuser:
             raise CompileError(f"{op.name}: needs mul, add and sfu pipes; the core has {', '.join(self.config.pipes)}")
         consts, scratch = needs(self.config, op)
         x = op.inputs[0]
-        self.passes.append(Pass(op.name, Source.ROW, x, op.output, op=op, consts=consts, scratch=scratch))
+        p = Pass(op.name, Source.ROW, x, op.output, op=op, consts=consts, scratch=scratch, block=op.block)
+        self.passes.append(p)
 
 
-def _widened(step: _Step) -> tuple[list[Pass], _Step]:
+def _widened(step: _Step, block: Iteration | None) -> tuple[list[Pass], _Step]:
     """The step with an int8 operand of REQUANT, which reads only SG4s, as int32; and the pass that makes it so."""
     before, stages = [], []
     for stage in step.stages:
@@ -327,7 +339,7 @@ def _widened(step: _Step) -> tuple[list[Pass], _Step]:
         if stage.pipe is PipeKind.REQUANT and isinstance(y, Tensor) and y.dtype is DType.INT8:
             wide = Tensor(f"{step.output.name}.wide", y.shape, DType.INT32, y.value if y.is_const else None)
             if not y.is_const:
-                before.append(Pass(wide.name, Source.SRAM, y, wide, stages=(Stage(IntOp.PASS),)))
+                before.append(Pass(wide.name, Source.SRAM, y, wide, stages=(Stage(IntOp.PASS),), block=block))
             stage = replace(stage, operand=wide)
         stages.append(stage)
     return before, replace(step, stages=tuple(stages))

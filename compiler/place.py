@@ -7,13 +7,14 @@ different data groups where there are several, so that their read queues do not 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.blocks import Block, blocks_of
 from compiler.fuse import Pass, Source
 from compiler.image import TensorInfo, tensor_rows
 from compiler.ir import CompileError, Graph, OpKind, Tensor
@@ -67,10 +68,14 @@ class _Request:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where each tensor lives, and the kind (input, output, const, temp) it has in the image."""
+    """Where each tensor lives, and the kind (input, output, const, temp) it has in the image.
+
+    ``shared``: for temporaries of later iterations of a block, which have no kind, the one of the first iteration.
+    """
 
     allocations: Mapping[Tensor, Allocation]
     kinds: Mapping[Tensor, str]
+    shared: Mapping[Tensor, Tensor]
 
     def __getitem__(self, tensor: Tensor) -> Allocation:
         return self.allocations[tensor]
@@ -95,11 +100,22 @@ def place(config: LpuConfig, graph: Graph, passes: Sequence[Pass]) -> Placement:
 
     Raises CompileError with a table of all tensors and their bytes when one does not fit, or is both weights and data.
     """
-    requests = _requests(graph, passes)
-    placer = _Placer(config, passes, requests)
+    blocks = blocks_of(passes)
+    once = [p for p in passes if p.block is None or p.block.number == 0]
+    requests = _requests(graph, once)
+    placer = _Placer(config, once, requests)
+    for block in blocks:
+        placer.place_records(block)
+    in_records = {tensor for block in blocks for tensor in block.copies}
     for request in sorted(requests, key=lambda r: (r.first - r.last, -placer.rows(r), r.first)):
-        placer.place(request)
-    return Placement(placer.allocations, {request.tensor: request.kind for request in requests})
+        if request.tensor not in in_records:
+            placer.place(request)
+    kinds = {request.tensor: request.kind for request in requests}
+    for block in blocks:
+        placer.allocations |= {copy: placer.allocations[first] for copy, first in block.shared.items()}
+        kinds |= {copy: kinds[first] for first, copies in block.copies.items() for copy in copies}
+    shared = {copy: first for block in blocks for copy, first in block.shared.items()}
+    return Placement(placer.allocations, kinds, shared)
 
 
 # ---------------------------------------------------------------------- liveness
@@ -121,8 +137,18 @@ def _result(graph: Graph, passes: Sequence[Pass], number: int, tensor: Tensor) -
     end = len(passes)
     if tensor in graph.outputs:
         return _Request(tensor, "output", UnitKind.DATA_MEMORY, number, end)
-    last = max((later for later in range(number, end) if tensor in passes[later].reads), default=number)
-    return _Request(tensor, "temp", UnitKind.DATA_MEMORY, number, last)
+    uses = [number, *(later for later in range(number, end) if tensor in passes[later].reads)]
+    spans = [_span(passes, use) for use in uses]
+    return _Request(tensor, "temp", UnitKind.DATA_MEMORY, min(first for first, _ in spans), max(e for _, e in spans))
+
+
+def _span(passes: Sequence[Pass], number: int) -> tuple[int, int]:
+    """First and last pass around a use: all of a block, in which later iterations write and read again."""
+    block = passes[number].block
+    if block is None:
+        return number, number
+    inside = [i for i, p in enumerate(passes) if p.block == block]
+    return inside[0], inside[-1]
 
 
 def _initialised(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
@@ -164,17 +190,53 @@ class _Placer:
         return tensor_rows(self.config, unit, request.tensor.dtype.value, request.tensor.shape)
 
     def place(self, request: _Request) -> None:
-        rows, tiles = self.rows(request), -(-request.tensor.shape[1] // self.config.lanes)
-        spare = request.spare(self.config)
+        rows, spare = self.rows(request), request.spare(self.config)
         for unit in sorted(self._units(request.unit_kind), key=lambda unit: self._collisions(request, unit)):
             for reuse in (False, True):
                 addr = self._first_fit(unit, request, rows + spare, reuse)
                 if addr is not None:
-                    at = Allocation(unit, addr, rows, tiles, request.wide, spare)
-                    self.allocations[request.tensor] = at
-                    self._lifetimes.append((request, at))
+                    self._put(request, request.tensor, unit, addr)
                     return
         raise CompileError(self._out_of_memory(request))
+
+    def place_records(self, block: Block) -> None:
+        """Tensors of all iterations: one record of them after the other in each unit, in the order of the passes."""
+        records: dict[Unit, list[_Request]] = defaultdict(list)
+        for request in self.requests:
+            if request.tensor in block.copies:
+                records[self._least_collisions(request, records)].append(request)
+        for unit, requests in records.items():
+            self._place_records(unit, requests, block)
+
+    def _least_collisions(self, request: _Request, records: Mapping[Unit, list[_Request]]) -> Unit:
+        """The unit with the fewest, among those the one with the fewest rows so far."""
+        together = self._together.get(request.tensor, Counter())
+
+        def cost(unit: Unit) -> tuple[int, int]:
+            mine = records.get(unit, [])
+            return sum(together[r.tensor] for r in mine), sum(self.rows(r) for r in mine)
+
+        if not request.wide and request.unit_kind is UnitKind.DATA_MEMORY:
+            raise CompileError(f"{request.tensor}: int8 outside weight groups: must not differ between iterations")
+        return min(self._units(request.unit_kind), key=cost)
+
+    def _place_records(self, unit: Unit, requests: Sequence[_Request], block: Block) -> None:
+        sizes = [self.rows(r) + r.spare(self.config) for r in requests]
+        stride, n = sum(sizes), len(block.passes)
+        first = self._first_fit(unit, replace(requests[0], first=-1), stride * n, False)
+        if first is None:
+            raise CompileError(self._out_of_memory(requests[0]))
+        for i in range(n):
+            addr = first + i * stride
+            for request, size in zip(requests, sizes, strict=True):
+                self._put(request, block.copies[request.tensor][i], unit, addr)
+                addr += size
+
+    def _put(self, request: _Request, tensor: Tensor, unit: Unit, addr: int) -> None:
+        tiles = -(-tensor.shape[1] // self.config.lanes)
+        at = Allocation(unit, addr, self.rows(request), tiles, request.wide, request.spare(self.config))
+        self.allocations[tensor] = at
+        self._lifetimes.append((request, at))
 
     def _units(self, kind: UnitKind) -> list[Unit]:
         """Memory units of a kind in the west hemisphere, where the compiler works."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 
 from compiler.bound import bounds
-from compiler.emit import Programs
+from compiler.emit import Emission
 from compiler.schedule import Schedule
 from hdl.config import LpuConfig
 from hdl.isa import QueueKind, queues, word_bits
@@ -74,8 +74,9 @@ class Report:
         return table
 
 
-def report(config: LpuConfig, plan: Schedule, programs: Programs, cycles: int) -> Report:
-    """The report of an emitted schedule that takes ``cycles``."""
+def report(config: LpuConfig, plan: Schedule, emission: Emission) -> Report:
+    """The report of an emitted schedule; of a repeated one, that of one step."""
+    programs, cycles = emission.programs, emission.cycles if emission.is_single else emission.step
     busy = Counter({name: sum(i["count"] for _, i in issues) for name, issues in plan.issues.items()})
     limits = bounds(config, [bundle for bundle, _ in plan.placed])
     candidates = {"data dependencies": limits.data, **limits.queues}

@@ -3,14 +3,19 @@
 Occupancy is a bit set over cycles, one Python integer per resource: a queue, a unit's state, or a stream at a
 position. A bundle may issue before bundles that precede it in the program where no data dependency forbids it; within
 a stage of an operator bundles keep their order.
+
+The first iteration of a repeated block is scheduled like everything else; later ones are the same, one period apart,
+the shortest that streams, queues and data allow. No queue begins an iteration before it is done with the one before,
+and around the block each leaves the time that a LOOP takes.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
 
 import numpy as np
 
@@ -18,7 +23,7 @@ from compiler.bundle import Bundle, Flow, Slot, hops
 from compiler.ir import CompileError
 from compiler.rows import READS, WRITES, SramRows, UnitTables
 from hdl.config import LpuConfig
-from hdl.isa import WRITE_TO_READ, Instruction
+from hdl.isa import LOOP_CYCLES, WRITE_TO_READ, Instruction
 
 PATIENCE = 16
 """Cycles tried for a bundle before asking whether it can be issued at all."""
@@ -29,20 +34,34 @@ Issues = Mapping[str, list[tuple[int, Instruction]]]
 
 @dataclass(frozen=True)
 class Schedule:
-    """``issues`` per queue; ``placed`` the bundles and their cycles, in program order."""
+    """``issues`` per queue; ``placed`` the bundles and their cycles, in program order; ``blocks`` in time order."""
 
     issues: Issues
     placed: tuple[tuple[Bundle, int], ...]
+    blocks: tuple[Repetition, ...] = ()
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """``n`` iterations of a block, ``period`` cycles each; ``starts``: per queue, the cycle of the first issue."""
+
+    n: int
+    period: int
+    starts: Mapping[str, int]
 
 
 def schedule(config: LpuConfig, bundles: Iterable[Bundle]) -> Schedule:
     """Place all bundles. Raises CompileError when one cannot be placed at all."""
     scheduler = _Scheduler(config)
-    for bundle in bundles:
-        scheduler.place(bundle)
+    for block, group in groupby(bundles, key=lambda bundle: bundle.block and bundle.block.name):
+        if block is None:
+            for bundle in group:
+                scheduler.place(bundle)
+        else:
+            scheduler.place_block(list(group))
     for issues in scheduler.issues.values():
         issues.sort(key=lambda issue: issue[0])
-    return Schedule(dict(scheduler.issues), tuple(scheduler.placed))
+    return Schedule(dict(scheduler.issues), tuple(scheduler.placed), tuple(scheduler.blocks))
 
 
 def fits_alone(bundle: Bundle) -> bool:
@@ -55,6 +74,8 @@ def fits_alone(bundle: Bundle) -> bool:
 
 Key = str | tuple[int, int]
 """Queue or state by name, or (encoded stream, position)."""
+Found = list[tuple[Key, int, int]]
+"""What a bundle takes: key, cycle, and the pattern of cycles from there on."""
 
 
 @cache
@@ -79,9 +100,9 @@ class _Occupancy:
                 return hit.bit_length()
         return 0
 
-    def fit(self, bundle: Bundle, start: int) -> list[tuple[Key, int, int]] | None:
+    def fit(self, bundle: Bundle, start: int) -> Found | None:
         """The (key, cycle, pattern) of everything a bundle takes, or None where streams or itself are in the way."""
-        found: list[tuple[Key, int, int]] = []
+        found: Found = []
         own: dict[Key, int] = defaultdict(int)
         for span in bundle.spans:
             pattern = (1 << span.length) - 1
@@ -103,7 +124,7 @@ class _Occupancy:
         taken = self.taken
         return not any(((taken[key] >> (start + cycle)) | (own.get(key, 0) >> cycle)) & pattern for key, cycle in links)
 
-    def take(self, found: Iterable[tuple[Key, int, int]]) -> None:
+    def take(self, found: Found) -> None:
         for key, cycle, pattern in found:
             self.taken[key] |= pattern << cycle
 
@@ -167,8 +188,10 @@ class _Scheduler:
     def __init__(self, config: LpuConfig) -> None:
         self.issues: dict[str, list[tuple[int, Instruction]]] = defaultdict(list)
         self.placed: list[tuple[Bundle, int]] = []
+        self.blocks: list[Repetition] = []
         self._data = _Accesses(SramRows(config))
         self._occupancy = _Occupancy()
+        self._founds: list[Found] = []
         self._latest: dict[tuple[str, str], int] = {}
         self._last_access: dict[str, int] = {}
 
@@ -178,13 +201,76 @@ class _Scheduler:
             self._latest.get((bundle.group, bundle.stage), 0),
             self._overwriting(bundle),
         )
-        start = self._search(bundle, max(earliest))
+        start, found = self._search(bundle, max(earliest))
+        self._keep(bundle, start, found)
+
+    def _keep(self, bundle: Bundle, start: int, found: Found) -> None:
+        """What later bundles have to know of this one."""
         self._latest[bundle.group, bundle.stage] = start
         accesses = [slot.end - 1 for slot in bundle.slots if slot.instruction.op in READS | WRITES]
         last = start + max(accesses, default=0)
         self._last_access[bundle.group] = max(last, self._last_access.get(bundle.group, 0))
         self._data.record(bundle, start)
         self.placed.append((bundle, start))
+        self._founds.append(found)
+
+    # ------------------------------------------------------------------- blocks
+
+    def place_block(self, bundles: Sequence[Bundle]) -> None:
+        """All iterations of a block. Raises CompileError if their bundles differ."""
+        iterations: list[list[Bundle]] = []
+        for _, group in groupby(bundles, key=lambda bundle: bundle.block):
+            iterations.append(list(group))
+        first, *rest = iterations
+        self._leave_time_for_loop()
+        before = len(self.placed)
+        for bundle in first:
+            self.place(bundle)
+        starts = [start for _, start in self.placed[before:]]
+        taken = self._founds[before:]
+        period = self._period(first, starts, taken, rest)
+        for number, iteration in enumerate(rest, 1):
+            _check_alike(first, iteration)
+            for bundle, start, found in zip(iteration, starts, taken, strict=True):
+                self._repeat(bundle, start + number * period, [(k, c + number * period, p) for k, c, p in found])
+        self._finish_block(first, starts, len(iterations), period)
+
+    def _leave_time_for_loop(self) -> None:
+        for name, issues in self.issues.items():
+            end = max(cycle + instruction.duration for cycle, instruction in issues)
+            self._occupancy.taken[name] |= (1 << (end + LOOP_CYCLES)) - 1
+
+    def _period(
+        self, first: Sequence[Bundle], starts: Sequence[int], taken: Sequence[Found], rest: Sequence[Sequence[Bundle]]
+    ) -> int:
+        spans = _queue_spans(first, starts)
+        period = max(end - begin for begin, end in spans.values())
+        if rest:
+            distances = (self._data.earliest(b) - start for b, start in zip(rest[0], starts, strict=True))
+            period = max(period, *distances)
+        while not self._repeats(taken, period, len(rest)):
+            period += 1
+        return period
+
+    def _repeats(self, taken: Sequence[Found], period: int, n: int) -> bool:
+        """Whether everything that the first iteration took is free 1, ..., n periods later."""
+        return not any(
+            self._occupancy.taken[key] >> (cycle + i * period) & pattern
+            for i in range(1, n + 1)
+            for found in taken
+            for key, cycle, pattern in found
+        )
+
+    def _repeat(self, bundle: Bundle, start: int, found: Found) -> None:
+        self._occupancy.take(found)
+        self._issue(bundle, start, found)
+        self._keep(bundle, start, found)
+
+    def _finish_block(self, first: Sequence[Bundle], starts: Sequence[int], n: int, period: int) -> None:
+        begins = {name: begin for name, (begin, _) in _queue_spans(first, starts).items()}
+        for name, begin in begins.items():
+            self._occupancy.taken[name] |= (1 << (begin + n * period)) - 1
+        self.blocks.append(Repetition(n, period, begins))
 
     def _overwriting(self, bundle: Bundle) -> int:
         """First cycle at which its writes come after all accesses of the operators it writes over."""
@@ -192,7 +278,7 @@ class _Scheduler:
         writes = [slot.cycle for slot in bundle.slots if slot.instruction.op in WRITES]
         return last + 1 - min(writes, default=0)
 
-    def _search(self, bundle: Bundle, first: int) -> int:
+    def _search(self, bundle: Bundle, first: int) -> tuple[int, Found]:
         start, tried = first, 0
         while True:
             wait = self._occupancy.wait(bundle, start)
@@ -200,12 +286,12 @@ class _Scheduler:
             if found is not None:
                 self._occupancy.take(found)
                 self._issue(bundle, start, found)
-                return start
+                return start, found
             start, tried = start + max(wait, 1), tried + 1
             if tried == PATIENCE and not fits_alone(bundle):
                 raise CompileError(f"{bundle.group}: its instructions need one queue or stream at the same time")
 
-    def _issue(self, bundle: Bundle, start: int, found: list[tuple[Key, int, int]]) -> None:
+    def _issue(self, bundle: Bundle, start: int, found: Found) -> None:
         """Record the instructions, with the streams that ``fit`` chose: the first link of each flow names them."""
         number = len(bundle.spans)
         codes = []
@@ -217,6 +303,28 @@ class _Scheduler:
         for slot in bundle.slots:
             streams = tuple((name, codes[flow_number]) for name, flow_number in slot.flows)
             self.issues[slot.queue.name].append((start + slot.cycle, _with_streams(slot.instruction, streams)))
+
+
+def _queue_spans(bundles: Sequence[Bundle], starts: Sequence[int]) -> dict[str, tuple[int, int]]:
+    """Per queue, the cycle of the first issue and that after the last one."""
+    spans: dict[str, tuple[int, int]] = {}
+    for bundle, start in zip(bundles, starts, strict=True):
+        for slot in bundle.slots:
+            begin, end = spans.get(slot.queue.name, (start + slot.cycle, 0))
+            spans[slot.queue.name] = min(begin, start + slot.cycle), max(end, start + slot.end)
+    return spans
+
+
+def _check_alike(first: Sequence[Bundle], later: Sequence[Bundle]) -> None:
+    """Raises CompileError unless an iteration does what the first one does, at other addresses."""
+    for a, b in zip(first, later, strict=True):
+        alike = len(a.slots) == len(b.slots) and all(
+            (s.queue, s.cycle, s.flows, s.instruction.replace(addr=0))
+            == (t.queue, t.cycle, t.flows, t.instruction.replace(addr=0))
+            for s, t in zip(a.slots, b.slots, strict=True)
+        )
+        if not alike:
+            raise CompileError(f"{b.group}: its instructions differ from those of {a.group}, the same of iteration 0")
 
 
 @cache

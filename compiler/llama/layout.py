@@ -1,9 +1,9 @@
 """Which channel of a Llama stands in which lane.
 
 A head lies within one tile of L lanes; H heads that do not share keys share a tile, each in head_dim lanes of its own.
-Tile (j, r) of queries, and of attention's result, has query head r of each of the kv heads j H .. j H + H - 1; tile j of
-keys has these kv heads in the same lanes. Values are in C tiles for each of keys, tile c with the lanes of superlane c
-alone.
+Tile (j, r) of queries, and of attention's result, has query head r of each of the kv heads j H .. j H + H - 1; tile j
+of keys has these kv heads in the same lanes. Values are in C tiles for each of keys, tile c with the lanes of
+superlane c alone.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 w ~ codes * scale[:, None]. SmoothQuant: what the norms feed, and the hidden vector, are divided by
 (largest input)^alpha / (largest weight)^(1 - alpha) of their channel and the weights multiplied by it; the factors go
-into the norms' gains and into w3. Shared by the two channels that RoPE turns: scales of wq and wk, static scales of keys.
+into the norms' gains and into w3. The two channels that RoPE turns share their scales of wq and wk, and of keys.
 """
 
 from __future__ import annotations

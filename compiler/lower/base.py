@@ -38,7 +38,7 @@ class Lowering:
         return self.p.op
 
     def builder(self, stage: str = "") -> BundleBuilder:
-        return BundleBuilder(self.config, self.p.name, self.overwrites, stage)
+        return BundleBuilder(self.config, self.p.name, self.overwrites, stage, self.p.block)
 
     def unit(self, kind: UnitKind) -> Unit:
         """The first unit of a kind in the west hemisphere."""
