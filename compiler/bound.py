@@ -30,7 +30,7 @@ class Bounds:
 
 def bounds(config: LpuConfig, bundles: Sequence[Bundle]) -> Bounds:
     """The bounds of ``bundles``, given in program order."""
-    needs = _needs(config, bundles)
+    needs = needs_of(config, bundles)
     heads, tails = [0] * len(bundles), [bundle.length for bundle in bundles]
     for number, producers in enumerate(needs):
         heads[number] = max((0, *(heads[p] + lag for p, lag in producers.items())))
@@ -55,7 +55,7 @@ def _queue_bounds(bundles: Sequence[Bundle], heads: Sequence[int], tails: Sequen
     return {name: min(before[name]) + busy[name] + min(after[name]) for name in busy}
 
 
-def _needs(config: LpuConfig, bundles: Sequence[Bundle]) -> list[dict[int, int]]:
+def needs_of(config: LpuConfig, bundles: Sequence[Bundle]) -> list[dict[int, int]]:
     """For each bundle, the bundles that write what it reads, with the least distance of the two starts."""
     rows = SramRows(config)
     writer = UnitTables()

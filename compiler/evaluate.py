@@ -90,6 +90,8 @@ def _by_position(op: Op, operands: list[np.ndarray]) -> np.ndarray:
             return operators.put(operands[0], int(operands[1][0, 0]), int(operands[2][0, 0]))
         case OpKind.GIVEN_OR:
             return operators.given_or(int(operands[0][0, 0]), int(operands[1][0, 0]))
+        case OpKind.NOISE:
+            return operators.gumbel(operands[0], op.output.shape[1])
         case OpKind.GATHER:
             return operators.gather(operands[0], int(operands[1][0, 0]))
         case OpKind.KV_INDEX:

@@ -150,6 +150,7 @@ _ROW_KINDS = frozenset(
         OpKind.PICK,
         OpKind.PUT,
         OpKind.GIVEN_OR,
+        OpKind.NOISE,
     }
 )
 

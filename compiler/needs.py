@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.ir import DType, Op, OpKind, Tensor
+from golden.operators import margin
+from golden.operators.noise import channel_keys
 from hdl.config import LpuConfig
 
 _MOST = (1 << 31) - 1
@@ -78,7 +81,7 @@ def _mask_needs(config: LpuConfig, op: Op) -> Needs:
 
 def _fill(name: str, value: float) -> Tensor:
     """One fp32 number in every lane."""
-    return Tensor(name, (1, 1), DType.FP32, np.full((1, 1), value, np.float32))
+    return _floats(name, np.full((1, 1), value, np.float32))
 
 
 def _norm_needs(config: LpuConfig, op: Op) -> Needs:
@@ -93,16 +96,22 @@ def _rope_needs(config: LpuConfig, op: Op) -> Needs:
 
 
 def _attention_needs(config: LpuConfig, op: Op) -> Needs:
-    """Weights that sum, superlane by superlane; the largest code; what goes through SRAM between the stages."""
-    (rows, lanes), columns = op.inputs[0].shape, op.inputs[3].shape[1]
+    """Weights that sum, superlane by superlane, and the margins; what goes through SRAM between the stages."""
+    (rows, lanes), columns, scale = op.inputs[0].shape, op.inputs[3].shape[1], op.inputs[4].value
+    assert scale is not None
     superlane = np.arange(lanes) // config.superlane_lanes
     ones = (superlane[:, None] == superlane[None, :]).astype(np.int64)
-    consts = (Tensor(f"{op.name}.ones", ones.shape, DType.INT8, ones), _fill(f"{op.name}.most", 127))
-    fp32, shapes = DType.FP32, {"scores": (rows, columns), "largest": (rows, 1)}
+    margins = margin(scale.astype(np.float32))
+    consts = Tensor(f"{op.name}.ones", ones.shape, DType.INT8, ones), _floats(f"{op.name}.margin", margins)
+    fp32, shapes = DType.FP32, {"scores": (rows, columns), "largest": (rows, 1), "partial": (rows, lanes)}
     scratch = [Tensor(f"{op.name}.{name}", shape, fp32) for name, shape in shapes.items()]
     scratch.append(Tensor(f"{op.name}.codes", (rows, columns), DType.INT8))
-    scratch += [Tensor(f"{op.name}.{name}", (n, lanes), fp32) for name, n in (("weight", rows), ("part", rows))]
+    scratch.append(Tensor(f"{op.name}.part", (rows // op.number, lanes), fp32))
     return consts, tuple(scratch)
+
+
+def _floats(name: str, value: NDArray[np.float32]) -> Tensor:
+    return Tensor(name, (value.shape[0], value.shape[1]), DType.FP32, value)
 
 
 def _embed_needs(config: LpuConfig, op: Op) -> Needs:
@@ -114,6 +123,12 @@ def _embed_needs(config: LpuConfig, op: Op) -> Needs:
 
 def _lane_numbers(config: LpuConfig, op: Op) -> Needs:
     return (constant(f"{op.name}.number", list(range(config.lanes))),), ()
+
+
+def _noise_needs(config: LpuConfig, op: Op) -> Needs:
+    """The channels' keys; addend and factor of the row."""
+    keys = constant(f"{op.name}.keys", channel_keys(op.output.shape[1])[0].tolist())
+    return (keys,), (Tensor(f"{op.name}.addend", (1, 1), DType.INT32), Tensor(f"{op.name}.factor", (1, 1), DType.FP32))
 
 
 _NEEDS = {
@@ -128,4 +143,5 @@ _NEEDS = {
     OpKind.EMBED: _embed_needs,
     OpKind.PICK: _lane_numbers,
     OpKind.PUT: _lane_numbers,
+    OpKind.NOISE: _noise_needs,
 }

@@ -317,8 +317,8 @@ def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
     """Of ATTENTION: the scores, and what they meet on their way."""
     if p.op is not None and p.op.kind is OpKind.ATTENTION:
         scores, largest, *_ = p.scratch
-        for partner in (largest, p.op.inputs[4], p.consts[1]):
-            yield scores, partner
+        yield scores, largest
+        yield scores, p.op.inputs[4]
 
 
 def _spans(at: Allocation, row_bits: int) -> Iterator[tuple[slice, int, int]]:

@@ -19,12 +19,16 @@ from itertools import groupby
 
 import numpy as np
 
+from compiler.bound import needs_of
 from compiler.bundle import Bundle, Flow, Slot, hops
 from compiler.ir import CompileError
+from compiler.order import Order
 from compiler.rows import READS, WRITES, SramRows, UnitTables
 from hdl.config import LpuConfig
 from hdl.isa import LOOP_CYCLES, WRITE_TO_READ, Instruction
 
+JITTERS = (10.0, 30.0, 100.0)
+"""Cycles by which shuffled orders may prefer a bundle."""
 PATIENCE = 16
 """Cycles tried for a bundle before asking whether it can be issued at all."""
 
@@ -50,18 +54,20 @@ class Repetition:
     starts: Mapping[str, int]
 
 
-def schedule(config: LpuConfig, bundles: Iterable[Bundle]) -> Schedule:
-    """Place all bundles. Raises CompileError when one cannot be placed at all."""
+def schedule(config: LpuConfig, bundles: Iterable[Bundle], effort: int = 0) -> Schedule:
+    """Place all bundles: of several orders, the one that takes the fewest cycles; ``effort``: how many shuffled ones.
+
+    Raises CompileError when a bundle cannot be placed at all.
+    """
+    bundles = list(bundles)
     scheduler = _Scheduler(config)
     for block, group in groupby(bundles, key=lambda bundle: bundle.block and bundle.block.name):
-        if block is None:
-            for bundle in group:
-                scheduler.place(bundle)
-        else:
-            scheduler.place_block(list(group))
+        scheduler.place_best(list(group), block is not None, effort)
     for issues in scheduler.issues.values():
         issues.sort(key=lambda issue: issue[0])
-    return Schedule(dict(scheduler.issues), tuple(scheduler.placed), tuple(scheduler.blocks))
+    starts = {id(bundle): start for bundle, start in scheduler.placed}
+    placed = tuple((bundle, starts[id(bundle)]) for bundle in bundles)
+    return Schedule(dict(scheduler.issues), placed, tuple(scheduler.blocks))
 
 
 def fits_alone(bundle: Bundle) -> bool:
@@ -154,6 +160,12 @@ class _Accesses:
     last_write: UnitTables = field(default_factory=UnitTables)
     last_read: UnitTables = field(default_factory=UnitTables)
 
+    def copy(self) -> _Accesses:
+        copies = [
+            UnitTables({unit: table.copy() for unit, table in t.items()}) for t in (self.last_write, self.last_read)
+        ]
+        return _Accesses(self.rows, *copies)
+
     def earliest(self, bundle: Bundle) -> int:
         """First start cycle at which each row is written before it is read, and done with before it is overwritten."""
         start = 0
@@ -184,8 +196,21 @@ class _Accesses:
 # --------------------------------------------------------------------- scheduler
 
 
+@dataclass(frozen=True)
+class _State:
+    """What a scheduler has to forget to place bundles once more."""
+
+    issues: Mapping[str, int]
+    taken: Mapping[Key, int]
+    counts: tuple[int, int]
+    latest: dict[tuple[str, str], int]
+    last_access: dict[str, int]
+    data: _Accesses
+
+
 class _Scheduler:
     def __init__(self, config: LpuConfig) -> None:
+        self._config = config
         self.issues: dict[str, list[tuple[int, Instruction]]] = defaultdict(list)
         self.placed: list[tuple[Bundle, int]] = []
         self.blocks: list[Repetition] = []
@@ -214,13 +239,51 @@ class _Scheduler:
         self.placed.append((bundle, start))
         self._founds.append(found)
 
+    # ------------------------------------------------------------------- orders
+
+    def place_best(self, bundles: Sequence[Bundle], is_block: bool, effort: int) -> None:
+        """Bundles that follow one another, or all iterations of a block, in the best order found."""
+        iterations = [list(group) for _, group in groupby(bundles, key=lambda bundle: bundle.block)]
+        first = iterations[0]
+        order = Order(self._config, first, needs_of(self._config, first))
+        rng = np.random.default_rng(0)
+        orders = [list(range(len(first))), order.by_priority()]
+        orders += [order.by_priority(rng, rng.choice(JITTERS)) for _ in range(effort)]
+        results = []
+        for number, candidate in enumerate(orders):
+            before = self._state()
+            results.append((self._place_all([[part[i] for i in candidate] for part in iterations], is_block), number))
+            self._restore(before)
+        best = orders[min(results)[1]]
+        self._place_all([[part[i] for i in best] for part in iterations], is_block)
+
+    def _place_all(self, iterations: Sequence[Sequence[Bundle]], is_block: bool) -> int:
+        """The cycle in which all of it is done."""
+        if is_block:
+            self._place_block(iterations)
+        else:
+            for bundle in iterations[0]:
+                self.place(bundle)
+        return max(start + bundle.length for bundle, start in self.placed)
+
+    def _state(self) -> _State:
+        lengths = {name: len(issues) for name, issues in self.issues.items()}
+        taken, counts = dict(self._occupancy.taken), (len(self.placed), len(self.blocks))
+        return _State(lengths, taken, counts, dict(self._latest), dict(self._last_access), self._data.copy())
+
+    def _restore(self, state: _State) -> None:
+        for name, issues in self.issues.items():
+            del issues[state.issues.get(name, 0) :]
+        self._occupancy.taken = defaultdict(int, state.taken)
+        placed, blocks = state.counts
+        del self.placed[placed:], self._founds[placed:], self.blocks[blocks:]
+        self._latest, self._last_access = state.latest, state.last_access
+        self._data = state.data
+
     # ------------------------------------------------------------------- blocks
 
-    def place_block(self, bundles: Sequence[Bundle]) -> None:
+    def _place_block(self, iterations: Sequence[Sequence[Bundle]]) -> None:
         """All iterations of a block. Raises CompileError if their bundles differ."""
-        iterations: list[list[Bundle]] = []
-        for _, group in groupby(bundles, key=lambda bundle: bundle.block):
-            iterations.append(list(group))
         first, *rest = iterations
         self._leave_time_for_loop()
         before = len(self.placed)
@@ -237,7 +300,7 @@ class _Scheduler:
 
     def _leave_time_for_loop(self) -> None:
         for name, issues in self.issues.items():
-            end = max(cycle + instruction.duration for cycle, instruction in issues)
+            end = max((cycle + instruction.duration for cycle, instruction in issues), default=0)
             self._occupancy.taken[name] |= (1 << (end + LOOP_CYCLES)) - 1
 
     def _period(

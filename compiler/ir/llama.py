@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.ir.base import GraphBase
 from compiler.ir.types import DType, Op, OpKind, Tensor
+from golden.operators.noise import MOST_CHANNELS
 
 
 class LlamaOperators(GraphBase):
@@ -70,7 +71,7 @@ class LlamaOperators(GraphBase):
         lanes of its own, share a tile of the result: T = R / heads_per_tile. keys: state int8 [>= P, J L] of J tiles,
         each for T / J tiles of the result; values: state int8 [>= P, J C L], C tiles for one of keys, tile c 0 outside
         superlane c. scale: fp32 [R, 1]; factor: fp32 [R, L], 0 outside the head's lanes.
-        t = keys[:P] q + mask, p = round(127 exp2((t - max t) * scale[r])),
+        t = keys[:P] q + mask, p = round(127 exp2((t - max t) * scale[r])), scale a constant,
         o[tile] = sum over its heads of (p values) * ((1 / sum p) * factor), rounded: int8 [1, T L].
         """
         name = name or self._auto_name(OpKind.ATTENTION)
@@ -83,6 +84,7 @@ class LlamaOperators(GraphBase):
         self._require_float(name, mask, (1, mask.shape[1]))
         self._require(mask.shape[1] % lanes == 0, name, mask, f"must have a multiple of {lanes} channels")
         self._require_float(name, scale, (rows, 1))
+        self._require(scale.is_const, name, scale, "must be a constant")
         self._require_float(name, factor, (rows, lanes))
         tiles, rest = divmod(rows, heads_per_tile)
         fits = q.dtype is DType.INT8 and rest == 0 and tiles % (keys.shape[1] // lanes) == 0
@@ -141,6 +143,16 @@ class LlamaOperators(GraphBase):
         self._require_index(name, given)
         self._require_index(name, other)
         return self._op(OpKind.GIVEN_OR, name, (given, other), (1, 1), DType.INT32)
+
+    def noise(self, counter: Tensor, n: int, name: str = "") -> Tensor:
+        """Standard Gumbel noise of n <= 2048 channels, a function of the counter: int32 [1, 1] -> fp32 [1, n].
+
+        arg-max of logits / T + noise is a sample of softmax(logits / T). Counters: see ``golden.operators.WEYL``.
+        """
+        name = name or self._auto_name(OpKind.NOISE)
+        self._require_index(name, counter)
+        self._require(1 <= n <= MOST_CHANNELS, name, counter, f"{n} channels: must be 1..{MOST_CHANNELS}")
+        return self._op(OpKind.NOISE, name, (counter,), (1, n), DType.FP32)
 
     def assign(self, state: Tensor, value: Tensor, name: str = "") -> Tensor:
         """state = value, of its shape and dtype; returns ``state``."""

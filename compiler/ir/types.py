@@ -64,6 +64,7 @@ class OpKind(enum.StrEnum):
     PUT = "put"
     GIVEN_OR = "given_or"
     ASSIGN = "assign"
+    NOISE = "noise"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from compiler.lower.attention import Attention
 from compiler.lower.base import Lowering
 from compiler.lower.element_wise import ElementWise
 from compiler.lower.matmul import Matmul
+from compiler.lower.noise import Noise
 from compiler.lower.norm import NormQuantise, Quantise, RmsNorm
 from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Scatter
 from compiler.lower.rope import Rope
@@ -44,6 +45,7 @@ _ROWS: dict[OpKind, type[Lowering]] = {
     OpKind.PICK: Pick,
     OpKind.PUT: Put,
     OpKind.GIVEN_OR: GivenOr,
+    OpKind.NOISE: Noise,
 }
 
 

@@ -5,8 +5,8 @@ keys has the S keys of a group once for each superlane, so that scores and proba
 values has, for superlane c, channels of superlane c alone, turned into weight rows by the switch. Sums of probabilities
 come from the matrix unit as well, by a tile of ones.
 
-Stages of head r, each a bundle or a few, through SRAM in between: scores with their mask; their maximum; probabilities;
-sum and weight; product.
+A row of few groups goes to its probabilities in one trip. A longer one stops in SRAM when its largest score is known:
+that of each lane is carried from block to block of its groups.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 
 from compiler.bundle import Bundle, BundleBuilder, Flow, Width
 from compiler.fuse import Pass
-from compiler.lower.base import Lowering, binary, check_transpose
+from compiler.lower.base import Lowering, check_transpose
 from compiler.lower.pipeline import Pipeline, Reg, Rows, queue_name
-from compiler.lower.reduce import over_tiles, within_superlanes
+from compiler.lower.reduce import within_superlanes
 from compiler.place import Allocation, Placement
 from hdl.config import LpuConfig, PipeKind, UnitKind
 from hdl.isa import LW_TO_IW, PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, timing
@@ -36,8 +36,8 @@ class Attention(Lowering):
         super().__init__(config, p, placement, overwrites)
         check_transpose(self)
         self.q, self.keys, self.values, self.mask, self.scale, self.factor = self.op.inputs
-        self.ones, self.most = p.consts
-        self.scores, self.largest, self.codes, self.weight, self.part = p.scratch
+        self.ones, self.margin = p.consts
+        self.scores, self.largest, self.partial, self.codes, self.part = p.scratch
         self.rows, self.heads = self.q.shape[0], self.op.number
         self.groups = self.mask.shape[1] // config.lanes
         self.steps = config.tile_load_cycles
@@ -46,12 +46,15 @@ class Attention(Lowering):
 
     def bundles(self) -> Iterator[Bundle]:
         for r in range(self.rows):
+            if self.groups <= self.block:
+                yield self._at_once(r)
+                continue
             for group in range(0, self.groups, self.block):
                 yield self._scores(r, group, min(self.block, self.groups - group))
-            yield self._largest(r)
-            for group in range(0, self.groups, BLOCK):
+        for r in range(self.rows):
+            for group in range(0, self.groups if self.groups > self.block else 0, BLOCK):
                 yield self._probabilities(r, group, min(BLOCK, self.groups - group))
-            yield self._weight(r)
+        for r in range(self.rows):
             yield self._product(r)
 
     def _key_tile(self, r: int) -> int:
@@ -62,50 +65,64 @@ class Attention(Lowering):
 
     # --------------------------------------------------------------- vector unit
 
+    def _at_once(self, r: int) -> Bundle:
+        b = self.builder("scores")
+        v = Pipeline(self.config, b)
+        largest = self._over_lanes(v, self._masked(b, v, r, 0, self.groups))
+        self._codes(v, r, 0, self.groups, v.op(AddOp.FSUB, largest, self.over_tiles(self.margin, r)))
+        return b.build()
+
     def _scores(self, r: int, group: int, n: int) -> Bundle:
         b = self.builder("scores")
         v = Pipeline(self.config, b)
-        sums = self._feed_scores(b, r, group, n)
-        values = v.op(AddOp.I2F, sums, count=n, pitch=self.steps)
-        mask, to = self.over_tiles(self.mask, 0, group), self.to(self.scores, r, group)
-        v.op(AddOp.FADD, values, mask, count=n, pitch=self.steps, to=to)
+        is_last = group + n == self.groups
+        largest = self._masked(b, v, r, group, n, None if is_last else self.to(self.partial, r))
+        if is_last:
+            margin = self.over_tiles(self.margin, r)
+            v.op(AddOp.FSUB, self._over_lanes(v, largest), margin, to=self.to(self.largest, r))
         return b.build()
 
-    def _largest(self, r: int) -> Bundle:
-        b = self.builder("largest")
-        v = Pipeline(self.config, b)
-        first, rest = v.op(IntOp.PASS, self.over_tiles(self.scores, r)), self.over_tiles(self.scores, r, 1)
-        largest = within_superlanes(self, v, IntOp.FMAX, over_tiles(v, IntOp.FMAX, first, rest, self.groups - 1))
-        v.op(IntOp.PASS, largest, to=self.to(self.largest, r))
-        return b.build()
+    def _masked(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int, to: Rows | None = None) -> Reg:
+        """Scores with their mask, to SRAM; the largest of each lane so far, written to ``to`` if not None."""
+        values = v.op(AddOp.I2F, self._feed_scores(b, r, group, n), count=n, pitch=self.steps)
+        mask, scores = self.over_tiles(self.mask, 0, group), self.to(self.scores, r, group)
+        values = v.op(AddOp.FADD, values, mask, count=n, pitch=self.steps, to=scores)
+        before = self.over_tiles(self.partial, r)
+        first, only = values.element(0), to if n == 1 else None
+        largest = v.op(IntOp.FMAX, first, before, to=only) if group else v.op(IntOp.PASS, first, to=only)
+        for i in range(1, n):
+            largest = v.op(IntOp.FMAX, values.element(i), largest, to=to if i == n - 1 else None)
+        return largest
+
+    def _over_lanes(self, v: Pipeline, largest: Reg) -> Reg:
+        return within_superlanes(self, v, IntOp.FMAX, largest)
 
     def _probabilities(self, r: int, group: int, n: int) -> Bundle:
         b = self.builder("probabilities")
-        v = Pipeline(self.config, b)
-        scores, largest = self.over_tiles(self.scores, r, group), self.over_tiles(self.largest, r)
-        below = binary(v, AddOp.FSUB, scores, largest, n)
-        power = v.op(MulOp.FMUL, below, self.over_tiles(self.scale, r), count=n)
-        p = v.op(SfuOp.EXP2, power, count=n)
-        code = v.op(MulOp.FMUL, self.over_tiles(self.most, 0), p, count=n)
-        v.op(IntOp.F2I8, code, count=n, to=self.to(self.codes, r, group))
+        self._codes(Pipeline(self.config, b), r, group, n, self.over_tiles(self.largest, r))
         return b.build()
 
-    def _weight(self, r: int) -> Bundle:
-        b = self.builder("weight")
-        v = Pipeline(self.config, b)
-        inverse = v.op(SfuOp.RECIP, v.op(AddOp.I2F, self._feed_sum(b, r)))
-        v.op(MulOp.FMUL, self.over_tiles(self.factor, r), inverse, to=self.to(self.weight, r))
-        return b.build()
+    def _codes(self, v: Pipeline, r: int, group: int, n: int, largest: Reg | Rows) -> None:
+        below = v.op(AddOp.FSUB, self.over_tiles(self.scores, r, group), largest, count=n)
+        power = v.op(MulOp.FMUL, below, self.over_tiles(self.scale, r), count=n)
+        v.op(IntOp.F2I8, v.op(SfuOp.EXP2, power, count=n), count=n, to=self.to(self.codes, r, group))
 
     def _product(self, r: int) -> Bundle:
+        """Both products of the probabilities, with ones and with the values, and the quotient of their results."""
         b = self.builder("product")
         v = Pipeline(self.config, b)
-        o: Reg = v.op(AddOp.I2F, self._feed_values(b, r))
+        inverse = v.op(SfuOp.RECIP, v.op(AddOp.I2F, self._feed_sum(b, r)))
+        mixed = v.op(AddOp.I2F, self._feed_values(b, r, self.groups))
         tile, head = divmod(r, self.heads)
         part, last = self.to(self.part, tile), head == self.heads - 1
-        o = v.op(MulOp.FMUL, o, self.over_tiles(self.weight, r), to=part if head == 0 and not last else None)
+        o = v.op(
+            MulOp.FMUL,
+            v.op(MulOp.FMUL, mixed, inverse),
+            self.over_tiles(self.factor, r),
+            to=None if last or head else part,
+        )
         if head:
-            o = v.op(AddOp.FADD, o, self.over_tiles(self.part, tile), to=None if last else part)
+            o = v.op(AddOp.FADD, o, self.over_rows(self.part, tile, 0), to=None if last else part)
         if last:
             v.op(IntOp.F2I8, o, to=self.to(self.p.output, 0, tile))
         return b.build()
@@ -114,22 +131,23 @@ class Attention(Lowering):
 
     def _feed_scores(self, b: BundleBuilder, r: int, group: int, n: int) -> Flow:
         keys, j = self.placement[self.keys], self._key_tile(r)
-        self._load(b, keys, [a for g in range(group, group + n) for a in self._steps(keys, j, 0, g)])
+        self._load(b, keys, [a for g in range(group, group + n) for a in self._steps(keys, j, 0, g)], 0)
         flow = self._read(b, Rows(self.placement[self.q], self.placement[self.q].row_addr(r, 0)), n, self.steps)
         return self._multiply(b, flow, {"walk": 1, "start": 1, "emit": 1})
 
-    def _feed_values(self, b: BundleBuilder, r: int) -> Flow:
+    def _feed_sum(self, b: BundleBuilder, r: int) -> Flow:
+        """The sum of the codes in every lane; the first is fed in cycle 0."""
+        ones = self.placement[self.ones]
+        self._load(b, ones, [ones.addr + i for i in range(self.steps)], 0)
+        return self._multiply(b, self._read(b, self.over_tiles(self.codes, r), self.groups, 1), {"start": 1, "emit": 1})
+
+    def _feed_values(self, b: BundleBuilder, r: int, cycle: int) -> Flow:
         values, first = self.placement[self.values], self._key_tile(r) * self.config.superlanes
         addresses = [a for group in range(self.groups) for a in self._steps(values, first, 1, group)]
-        self._load(b, values, addresses, transpose=True)
-        flow = self._read(b, self.over_tiles(self.codes, r), self.groups, self.steps)
-        return self._multiply(b, flow, {"start": 1, "emit": 1})
-
-    def _feed_sum(self, b: BundleBuilder, r: int) -> Flow:
-        ones = self.placement[self.ones]
-        self._load(b, ones, [ones.addr + i for i in range(self.steps)])
-        flow = self._read(b, self.over_tiles(self.codes, r), self.groups, 1)
-        return self._multiply(b, flow, {"start": 1, "emit": 1})
+        cycle = max(cycle, self.steps)
+        self._load(b, values, addresses, cycle, transpose=True)
+        flow = self._read(b, self.over_tiles(self.codes, r), self.groups, self.steps, cycle)
+        return self._multiply(b, flow, {"start": 1, "emit": 1}, cycle)
 
     def _steps(self, at: Allocation, tile: int, per_superlane: int, group: int) -> Iterator[int]:
         """Rows of a cache that hold a group of positions, in the order in which a tile of weights is loaded.
@@ -142,30 +160,32 @@ class Attention(Lowering):
             row = first + (tile + superlane * per_superlane) * self.steps
             yield from (row + (group * size + i) % self.steps for i in range(size))
 
-    def _read(self, b: BundleBuilder, rows: Rows, n: int, pitch: int) -> Flow:
-        """Activations, the first in cycle 0."""
+    def _read(self, b: BundleBuilder, rows: Rows, n: int, pitch: int, cycle: int = 0) -> Flow:
+        """Activations, the first at the matrix unit in ``cycle``."""
         mxm = f"{self.unit(UnitKind.MATRIX).name}.a"
-        return b.read(rows.at, [(mxm, "stream")], 0, rows.addr, n, rows.stride, pitch)
+        return b.read(rows.at, [(mxm, "stream")], cycle, rows.addr, n, rows.stride, pitch)
 
-    def _multiply(self, b: BundleBuilder, x: Flow, fields: dict[str, int]) -> Flow:
-        """Feeds of ``x``; the results that they emit, on their way to the ADD pipe."""
+    def _multiply(self, b: BundleBuilder, x: Flow, fields: dict[str, int], cycle: int = 0) -> Flow:
+        """Feeds of ``x`` from ``cycle`` on; the results that they emit, on their way to the ADD pipe."""
         mxm = self.unit(UnitKind.MATRIX).name
         func = timing(self.config, QueueKind.MXM_ACTIVATIONS, Opcode.ABC).func
         assert func is not None
         busy = (x.count - 1) * x.pitch + 1
-        emits, at = (x.count, func) if fields.get("walk") else (1, busy - 1 + func)
+        emits, at = (x.count, cycle + func) if fields.get("walk") else (1, cycle + busy - 1 + func)
         reader = [(queue_name(PipeKind.ADD), "x")]
         sums = b.flow(f"{mxm}.a", reader, at, Width.WIDE, emits, x.pitch if emits > 1 else 1)
         for resource in ("acc", "array"):
-            b.hold(f"{mxm}.{resource}", 0, busy)
+            b.hold(f"{mxm}.{resource}", cycle, busy)
         abc = Instruction.of(Opcode.ABC, count=x.count, gap=x.pitch - 1, **fields)
-        b.issue(f"{mxm}.a", 0, abc, {"stream": x, "out": sums})
+        b.issue(f"{mxm}.a", cycle, abc, {"stream": x, "out": sums})
         return sums
 
-    def _load(self, b: BundleBuilder, at: Allocation, addresses: Sequence[int], transpose: bool = False) -> None:
-        """Weight rows from ``addresses``, one after another; the first tile is installed in cycle 0."""
+    def _load(
+        self, b: BundleBuilder, at: Allocation, addresses: Sequence[int], install: int, transpose: bool = False
+    ) -> None:
+        """Weight rows from ``addresses``, one after another; the first tile is installed in cycle ``install``."""
         weights = f"{self.unit(UnitKind.MATRIX).name}.w"
-        first = 1 - LW_TO_IW - self.steps
+        first = install + 1 - LW_TO_IW - self.steps
         b.issue(weights, first, Instruction.of(Opcode.LW, count=len(addresses), install=1), {})
         if not transpose:
             self._stream(b, at, weights, first, addresses)

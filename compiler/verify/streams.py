@@ -109,11 +109,11 @@ def _nearest(events: StreamEvents, read: int) -> str:
 
 
 def check_nothing_replaced(config: LpuConfig, events: StreamEvents) -> Problem | None:
-    """No drive replaces a passing value that nobody has read."""
+    """No drive replaces a passing value that nobody has read; of an index, two bytes of four are read."""
     driven = np.flatnonzero(events.drive)
     same_line = np.diff(events.line[driven]) == 0
     unread = (np.diff(driven) == 1) & (np.diff(events.place[driven]) != 0)
-    i = _first(events, driven[1:][same_line & unread])
+    i = _first(events, driven[1:][same_line & unread & ~_has_read(events, driven)[:-1]])
     if i is None:
         return None
     text = (
@@ -121,3 +121,11 @@ def check_nothing_replaced(config: LpuConfig, events: StreamEvents) -> Problem |
         f"in cycle {int(events.cycle[i - 1])} and nothing has read"
     )
     return Problem(int(events.cycle[i]), text)
+
+
+def _has_read(events: StreamEvents, driven: np.ndarray) -> np.ndarray:
+    """For each drive, whether some byte of the value, driven with it by one instruction, is read in time."""
+    follows = np.minimum(driven + 1, events.drive.size - 1)
+    read = (events.drive[follows] == 0) & (events.line[follows] == events.line[driven])
+    _, value = np.unique(np.stack([events.site[driven], events.cycle[driven]]), axis=1, return_inverse=True)
+    return np.bincount(value.ravel(), read)[value.ravel()] > 0

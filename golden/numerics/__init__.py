@@ -41,7 +41,7 @@ from golden.numerics.integer import (
     wrap32,
 )
 from golden.numerics.pipes import add_pipe, int_alu, mul_pipe, sfu_pipe
-from golden.numerics.special import exp2, interpolate, recip, rsqrt
+from golden.numerics.special import exp2, interpolate, nlog2, recip, rsqrt
 
 __all__ = [
     "INFINITY",
@@ -77,6 +77,7 @@ __all__ = [
     "int_alu",
     "interpolate",
     "mul_pipe",
+    "nlog2",
     "pack_requant_word",
     "planes_to_int32",
     "recip",

@@ -45,6 +45,7 @@ _SFU: Mapping[SfuOp, Callable[[Int32], Int32]] = {
     SfuOp.RECIP: special.recip,
     SfuOp.RSQRT: special.rsqrt,
     SfuOp.F2I: float32.f2i,
+    SfuOp.NLOG2: special.nlog2,
 }
 
 

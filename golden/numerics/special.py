@@ -1,4 +1,4 @@
-"""2^x, 1 / x and 1 / sqrt(x) on fp32 words, from the tables of ``hdl.isa.special``.
+"""2^x, 1 / x, 1 / sqrt(x) and -log2(x) on fp32 words, from the tables of ``hdl.isa.special``.
 
 An interpolated value y counts units of 2^-20 and lies in 2^20..2^21: y * 2^e is an fp32 number without rounding.
 """
@@ -55,6 +55,14 @@ def rsqrt(x: Int32) -> Int32:
     root = _scaled(interpolate(table, fraction), -(exponent >> 1) - 1)
     root = np.where(values == 0, np.copysign(np.inf, values), np.where(np.isinf(values), 0.0, root))
     return fp32_words(np.where((values < 0) | np.isnan(values), np.nan, root))
+
+
+def nlog2(x: Int32) -> Int32:
+    """-log2(|x|) in units of 2^-23, for |x| = 2^e * m: (2 - log2 m) - e - 2, in -128..128 modulo 256."""
+    _, exponent, fraction = _parts(x)
+    logarithm = interpolate(SfuTable.NLOG2, fraction) - (exponent + 2 << UNIT_BITS)
+    half = 128 << UNIT_BITS
+    return (((logarithm + half) % (2 * half) - half) << FRACTION_BITS - UNIT_BITS).astype(np.int32)
 
 
 def _parts(x: Int32) -> tuple[Float64, Int64, Int64]:

@@ -6,9 +6,10 @@ float32 nearest v. Every operator raises OperatorError for shapes and types it d
 """
 
 from golden.numerics import requantise
-from golden.operators.attention import attention, norm_quantise, rope_project, silu
+from golden.operators.attention import attention, margin, norm_quantise, rope_project, silu
 from golden.operators.elementwise import add, maximum, minimum, multiply, relu, subtract
 from golden.operators.integer import add_bias, matmul
+from golden.operators.noise import WEYL, gumbel
 from golden.operators.operands import Float32, OperatorError, Tensor
 from golden.operators.quantisation import dequantise, quantise, quantise_static, rescale
 from golden.operators.reductions import SUM_WIDTH, argmax, row_absmax, row_max, row_sum
@@ -25,6 +26,7 @@ from golden.operators.transformer import (
 
 __all__ = [
     "SUM_WIDTH",
+    "WEYL",
     "Float32",
     "OperatorError",
     "Tensor",
@@ -38,6 +40,8 @@ __all__ = [
     "embed",
     "gather",
     "given_or",
+    "gumbel",
+    "margin",
     "matmul",
     "maximum",
     "minimum",

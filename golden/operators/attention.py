@@ -61,8 +61,9 @@ def attention(
     With L lanes in C superlanes of S, a value is in C tiles of a row of ``values``, its lanes of superlane c in tile c;
     mask holds each S positions C times, so that P = mask.shape[1] / C. Row r belongs to tile r // heads_per_tile of T,
     and that to tile j = tile J // T of the J tiles of a key:
-    t = i2f(keys[:P, tile j] q[r]) + mask, p = f2i8(exp2((t - row_max(t)) * scale[r]) * f32(127)),
-    o[tile] = sum in order of r of i2f(p values[:P, tile j]) * (recip(i2f(sum p)) * factor[r]), f2i8 of that.
+    t = i2f(keys[:P, tile j] q[r]) + mask, p = f2i8(exp2((t - (row_max(t) - margin)) * scale[r])), the largest 127 by
+    margin = f32(log2(127) / scale[r]); o[tile] = sum in order of r of
+    (i2f(p values[:P, tile j]) * recip(i2f(sum p))) * factor[r], f2i8 of that.
 
     int8 [R, L], int8 [>= P, J L], [>= P, J C L], float32 [1, P C], [R, 1], [R, L] -> int8 [1, T L].
     Raises OperatorError for other types or shapes.
@@ -79,16 +80,21 @@ def attention(
         j = r // heads_per_tile // shared
         p = _probabilities(matmul(q[r : r + 1], keys[:length, j * lanes : (j + 1) * lanes]), once, scale[r])
         whole = i2f(p.sum(axis=1, keepdims=True, dtype=np.int64).astype(np.int32))
-        weight = fmul(recip(whole), words(factor[r : r + 1]))
-        o = fmul(i2f(matmul(p, values[:length, j * superlanes * lanes + own].T)), weight)
+        mixed = i2f(matmul(p, values[:length, j * superlanes * lanes + own].T))
+        o = fmul(fmul(mixed, recip(whole)), words(factor[r : r + 1]))
         sums.append(o if r % heads_per_tile == 0 else fadd(sums.pop(), o))
     return f2i8(np.concatenate(sums, axis=1)).astype(np.int8)
 
 
 def _probabilities(scores: Int32, mask: Float32, scale: Float32) -> Int8:
     t = fadd(i2f(scores), words(mask))
-    below = fsub(t, words(row_max(singles(t))))
-    return f2i8(fmul(exp2(fmul(below, words(scale))), constant(_CODES))).astype(np.int8)
+    below = fsub(t, fsub(words(row_max(singles(t))), words(margin(scale))))
+    return f2i8(exp2(fmul(below, words(scale)))).astype(np.int8)
+
+
+def margin(scale: Float32) -> Float32:
+    """How far below the largest exponent 2^0 is, so that 2^largest is the largest code: f32(log2(127) / scale)."""
+    return (math.log2(_CODES) / scale.astype(np.float64)).astype(np.float32)
 
 
 def silu(a: Float32) -> Float32:

@@ -1,0 +1,88 @@
+"""In which order bundles are placed: those first that the longest chain of others waits for.
+
+A bundle may be placed when all are that it depends on: the writers of what it reads, the readers and writers of what
+it overwrites, the operators whose tensors it writes over, and the one before it in its stage.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from compiler.bundle import Bundle, Slot
+from compiler.rows import READS, WRITES, SramRows
+from hdl.config import LpuConfig
+
+Cell = tuple[str, int, int]
+"""Memory unit, slice and row."""
+
+
+class Order:
+    """Precedence and priority of bundles given in program order; ``lags``: of what each reads, by its writer."""
+
+    def __init__(self, config: LpuConfig, bundles: Sequence[Bundle], lags: Sequence[Mapping[int, int]]) -> None:
+        self.before = _precedence(config, bundles)
+        self.tails = [float(bundle.length) for bundle in bundles]
+        for number in reversed(range(len(bundles))):
+            for producer, lag in lags[number].items():
+                self.tails[producer] = max(self.tails[producer], lag + self.tails[number])
+
+    def by_priority(self, rng: np.random.Generator | None = None, jitter: float = 0.0) -> list[int]:
+        """Numbers of the bundles, longest tail first among those that may be placed; ``jitter``: added to it."""
+        noise = np.zeros(len(self.tails)) if rng is None else rng.uniform(0, jitter, len(self.tails))
+        after: dict[int, list[int]] = defaultdict(list)
+        for number, needed in enumerate(self.before):
+            for other in needed:
+                after[other].append(number)
+        waiting = [len(needed) for needed in self.before]
+        ready = [(-self.tails[i] - noise[i], i) for i, n in enumerate(waiting) if n == 0]
+        heapq.heapify(ready)
+        order = []
+        while ready:
+            _, number = heapq.heappop(ready)
+            order.append(number)
+            for other in after[number]:
+                waiting[other] -= 1
+                if waiting[other] == 0:
+                    heapq.heappush(ready, (-self.tails[other] - noise[other], other))
+        return order
+
+
+def _precedence(config: LpuConfig, bundles: Sequence[Bundle]) -> list[set[int]]:
+    """For each bundle, those that must be placed before it."""
+    before: list[set[int]] = [set() for _ in bundles]
+    rows, stages, groups = SramRows(config), dict[tuple[str, str], int](), defaultdict[str, list[int]](list)
+    writer: dict[Cell, int] = {}
+    readers: dict[Cell, list[int]] = defaultdict(list)
+    for number, bundle in enumerate(bundles):
+        before[number].update(i for name in bundle.overwrites for i in groups[name])
+        key = bundle.group, bundle.stage
+        before[number].update([stages[key]] if key in stages else [])
+        stages[key] = number
+        groups[bundle.group].append(number)
+        for slot in _sorted_slots(bundle):
+            for cell in _cells(rows, slot):
+                before[number].update([writer[cell]] if cell in writer else [])
+                if slot.instruction.op in READS:
+                    readers[cell].append(number)
+                else:
+                    before[number].update(readers.pop(cell, ()))
+                    writer[cell] = number
+        before[number].discard(number)
+    return before
+
+
+def _sorted_slots(bundle: Bundle) -> list[Slot]:
+    """Reads, then writes."""
+    slots = [slot for slot in bundle.slots if slot.instruction.op in READS | WRITES]
+    return sorted(slots, key=lambda slot: slot.instruction.op in WRITES)
+
+
+def _cells(rows: SramRows, slot: Slot) -> Iterator[Cell]:
+    (slices, places), _ = rows.of(slot)
+    slices, places = np.broadcast_arrays(slices, places)
+    for slice_, row in zip(slices.ravel().tolist(), places.ravel().tolist(), strict=True):
+        yield slot.queue.unit.name, slice_, row
