@@ -56,20 +56,21 @@ def emit(config: LpuConfig, issues: Issues, blocks: Sequence[Repetition] = (), s
         raise CompileError(_too_long(config, programs))
     programs, lead = fitting[-1] if longest <= config.program_rows // COMPACT else fitting[0]
     sample = programs if steps is None else _fold_all(config, issues, blocks, lead, min(steps, 2))
-    cycles = _checked(config, sample, _repeated(config, issues, lead, steps)).cycles
-    step = step_cycles(config, issues)
+    step = step_cycles(config, issues, blocks)
+    cycles = _checked(config, sample, _repeated(issues, lead, step, steps)).cycles
     return Emission(programs, sample, cycles + step * max(0, (steps or 1) - 2), lead, step)
 
 
-def step_cycles(config: LpuConfig, issues: Issues) -> int:
-    """Cycles from the start of one step to that of the next: until all that it issues is done in every superlane."""
-    return config.superlanes + max((cycle + i.duration for queue in issues.values() for cycle, i in queue), default=0)
+def step_cycles(config: LpuConfig, issues: Issues, blocks: Sequence[Repetition]) -> int:
+    """Cycles from the start of one step to that of the next: until every LOOP and all that it issues is done."""
+    ends = [cycle + i.duration for queue in issues.values() for cycle, i in queue]
+    ends += [start + block.n * block.period for block in blocks for start in block.starts.values()]
+    return config.superlanes + max(ends, default=0)
 
 
-def _repeated(config: LpuConfig, issues: Issues, lead: int, steps: int | None) -> Issues:
+def _repeated(issues: Issues, lead: int, step: int, steps: int | None) -> Issues:
     """The issues of the steps of an expansion."""
-    period = step_cycles(config, issues)
-    starts = [lead + i * period for i in range(min(steps or 1, 2))]
+    starts = [lead + i * step for i in range(min(steps or 1, 2))]
     return {
         name: [(start + cycle, instruction) for start in starts for cycle, instruction in queue]
         for name, queue in issues.items()
@@ -79,9 +80,9 @@ def _repeated(config: LpuConfig, issues: Issues, lead: int, steps: int | None) -
 def _fold_all(
     config: LpuConfig, issues: Issues, blocks: Sequence[Repetition], lead: int, steps: int | None
 ) -> Programs:
-    period = step_cycles(config, issues)
+    period = step_cycles(config, issues, blocks)
     whole = None if steps is None else Span(lead, steps, period)
-    delayed = _repeated(config, issues, lead, None)
+    delayed = _repeated(issues, lead, period, None)
     programs = {}
     for q in queues(config):
         spans = [Span(lead + b.starts[q.name], b.n, b.period) for b in blocks if q.name in b.starts]

@@ -26,6 +26,7 @@ _BINARY: Mapping[OpKind, Callable[..., np.ndarray]] = {
     OpKind.SOFTMAX: operators.softmax,
     OpKind.ROPE_PROJECT: operators.rope_project,
     OpKind.SILU: operators.silu,
+    OpKind.TO_FLOAT: operators.to_float,
     OpKind.ASSIGN: lambda value: value,
 }
 

@@ -205,6 +205,8 @@ class _Fuser:
         match op.kind:
             case OpKind.RELU:
                 return [_Step(x, (Stage(IntOp.FMAX if x.dtype is DType.FP32 else IntOp.MAX, 0),), out)]
+            case OpKind.TO_FLOAT:
+                return [_Step(x, (Stage(AddOp.I2F),), out)]
             case OpKind.AND:
                 return [_Step(x, (Stage(IntOp.AND, op.number),), out)]
             case OpKind.BIAS:

@@ -91,8 +91,14 @@ def _norm_needs(config: LpuConfig, op: Op) -> Needs:
 
 
 def _rope_needs(config: LpuConfig, op: Op) -> Needs:
-    """All bits set."""
-    return (Tensor(f"{op.name}.bits", (1, 1), DType.INT32, np.full((1, 1), -1, np.int64)),), ()
+    """All bits set; the turned tiles."""
+    bits = Tensor(f"{op.name}.bits", (1, 1), DType.INT32, np.full((1, 1), -1, np.int64))
+    return (bits,), (Tensor(f"{op.name}.turned", (op.inputs[1].shape[0] // config.lanes, config.lanes), DType.FP32),)
+
+
+def _silu_needs(config: LpuConfig, op: Op) -> Needs:
+    """The scaled values, until their sigmoids are there."""
+    return (), (Tensor(f"{op.name}.scaled", op.output.shape, DType.FP32),)
 
 
 def _attention_needs(config: LpuConfig, op: Op) -> Needs:
@@ -140,6 +146,7 @@ _NEEDS = {
     OpKind.NORM_QUANTISE: _norm_needs,
     OpKind.ROPE_PROJECT: _rope_needs,
     OpKind.ATTENTION: _attention_needs,
+    OpKind.SILU: _silu_needs,
     OpKind.EMBED: _embed_needs,
     OpKind.PICK: _lane_numbers,
     OpKind.PUT: _lane_numbers,

@@ -314,11 +314,16 @@ _MUST = 1000
 
 
 def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of ATTENTION: the scores, and what they meet on their way."""
+    """Of ATTENTION, the scores and what they meet on their way; of ROPE_PROJECT, turned tiles and their factors; of
+    NOISE, the addend and the keys."""
     if p.op is not None and p.op.kind is OpKind.ATTENTION:
         scores, largest, *_ = p.scratch
         yield scores, largest
         yield scores, p.op.inputs[4]
+    if p.op is not None and p.op.kind is OpKind.ROPE_PROJECT:
+        yield p.scratch[0], p.op.inputs[4]
+    if p.op is not None and p.op.kind is OpKind.NOISE:
+        yield p.scratch[0], p.consts[0]
 
 
 def _spans(at: Allocation, row_bits: int) -> Iterator[tuple[slice, int, int]]:

@@ -93,11 +93,18 @@ class LlamaOperators(GraphBase):
         shape = (1, tiles * lanes)
         return self._op(OpKind.ATTENTION, name, inputs, shape, DType.INT8, number=heads_per_tile)
 
-    def silu(self, a: Tensor, name: str = "") -> Tensor:
-        """y = a * sigmoid(a)."""
+    def to_float(self, x: Tensor, name: str = "") -> Tensor:
+        """y = x: int8 or int32 -> fp32."""
+        name = name or self._auto_name(OpKind.TO_FLOAT)
+        self._require(x.dtype is not DType.FP32, name, x, "must be int8 or int32")
+        return self._op(OpKind.TO_FLOAT, name, (x,), x.shape, DType.FP32)
+
+    def silu(self, x: Tensor, scale: Tensor, name: str = "") -> Tensor:
+        """y = a * sigmoid(a), a = x * scale[0]: fp32 [M, N], fp32 [1, N]."""
         name = name or self._auto_name(OpKind.SILU)
-        self._require_float(name, a)
-        return self._op(OpKind.SILU, name, (a,), a.shape, DType.FP32)
+        self._require_float(name, x)
+        self._require_row(name, scale, x.shape[1])
+        return self._op(OpKind.SILU, name, (x, scale), x.shape, DType.FP32)
 
     def embed(self, table: Tensor, index: Tensor, name: str = "") -> Tensor:
         """y[0] = table[index] as int32, by the matrix unit: constant int8 [V, N], int32 [1, 1] -> int32 [1, N].

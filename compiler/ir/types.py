@@ -57,6 +57,7 @@ class OpKind(enum.StrEnum):
     CAUSAL_MASK = "causal_mask"
     ATTENTION = "attention"
     SILU = "silu"
+    TO_FLOAT = "to_float"
     EMBED = "embed"
     QUOTIENT = "quotient"
     AND = "and"

@@ -151,7 +151,7 @@ class _Builder:
         channels = self.layout.keys()
         factor = take(layer.wk.scale / layer.key, channels)
         w = self.g.constant(f"{n}wk", take(layer.wk.codes, channels.ravel()))
-        factors = self.g.mul(self._constant(f"{n}wk.factor", factor), scale)
+        factors = self.g.mul(self._constant(f"{n}wk.scale", factor), scale, f"{n}key.factor")
         row = self.g.rope_project(q, w, self.cos, self.sin, factors, f"{n}key")
         self.g.kv_scatter(keys, self.places[0], row, f"{n}cache.keys")
 
@@ -161,14 +161,16 @@ class _Builder:
         key = np.repeat(layer.key.reshape(self.shape.kv_heads, width), group, axis=0).ravel()
         factor = take(layer.wq.scale * key / np.repeat(layer.query, width), self.layout.rows())
         w = self.g.constant(f"{n}wq", take(layer.wq.codes, self.layout.queries().ravel()))
-        factors = self.g.mul(self._constant(f"{n}wq.factor", factor), scale)
+        factors = self.g.mul(self._constant(f"{n}wq.scale", factor), scale, f"{n}query.factor")
         return self.g.rope_project(q, w, self.cos, self.sin, factors, f"{n}query")
 
     def _cache_values(self, n: str, layer: QuantisedLayer, q: Tensor, scale: Tensor, values: Tensor) -> None:
         channels = self.layout.values().ravel()
         w = self.g.constant(f"{n}wv", take(layer.wv.codes, channels))
-        factor = self._constant(f"{n}wv.factor", take(layer.wv.scale / layer.value, channels))
-        row = self.g.rescale(self.g.matmul(q, w, f"{n}value"), self.g.mul(factor, scale))
+        factor = self.g.mul(
+            self._constant(f"{n}wv.scale", take(layer.wv.scale / layer.value, channels)), scale, f"{n}value.factor"
+        )
+        row = self.g.rescale(self.g.matmul(q, w, f"{n}value"), factor)
         self.g.kv_scatter(values, self.places[-1], row, f"{n}cache.values")
 
     def _attention(self, n: str, layer: QuantisedLayer, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -185,8 +187,10 @@ class _Builder:
         (w1, c1), (w2, c2), (w3, c3) = (
             self._weights(f"{n}w{i}", w) for i, w in ((1, layer.w1), (2, layer.w2), (3, layer.w3))
         )
-        gate = g.silu(g.dequantise(g.matmul(q, w1, f"{n}gate"), g.mul(c1, scale)), f"{n}silu")
-        hidden = g.mul(g.dequantise(g.matmul(q, w3, f"{n}up"), g.mul(c3, scale)), gate, f"{n}hidden")
+        f1, f3 = g.mul(c1, scale, f"{n}w1.factor"), g.mul(c3, scale, f"{n}w3.factor")
+        gate = g.silu(g.to_float(g.matmul(q, w1, f"{n}gate")), f1, f"{n}silu")
+        hidden = g.mul(g.dequantise(g.matmul(q, w3, f"{n}up"), f3), gate, f"{n}hidden")
         codes, step = g.quantise(hidden, f"{n}hidden.codes")
-        down = g.dequantise(g.matmul(codes, w2, f"{n}down"), g.mul(c2, step))
+        f2 = g.mul(c2, step, f"{n}w2.factor")
+        down = g.dequantise(g.matmul(codes, w2, f"{n}down"), f2)
         g.assign(self.x, g.add(down, self.x), f"{n}ffn.add")

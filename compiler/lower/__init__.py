@@ -17,7 +17,7 @@ from compiler.lower.norm import NormQuantise, Quantise, RmsNorm
 from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Scatter
 from compiler.lower.rope import Rope
 from compiler.lower.rope_project import RopeProject
-from compiler.lower.silu import Silu
+from compiler.lower.silu import Silu, SiluMul
 from compiler.lower.softmax import Softmax
 from compiler.lower.token import Embed, GivenOr, Pick, Put, Quotient
 from compiler.place import Placement, overlap
@@ -30,7 +30,7 @@ _ROWS: dict[OpKind, type[Lowering]] = {
     OpKind.CAUSAL_LIMIT: CausalLimit,
     OpKind.SOFTMAX: Softmax,
     OpKind.ROPE: Rope,
-    OpKind.SILU_MUL: Silu,
+    OpKind.SILU_MUL: SiluMul,
     OpKind.GATHER: Gather,
     OpKind.SCATTER: Scatter,
     OpKind.KV_INDEX: KvIndex,

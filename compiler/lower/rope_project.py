@@ -1,4 +1,4 @@
-"""Projection of a row, rotated pair by pair and quantised: a tile leaves the matrix unit and is done in one trip."""
+"""Projection of a row, rotated pair by pair and quantised: a tile is turned when it leaves the matrix unit."""
 
 from __future__ import annotations
 
@@ -13,25 +13,36 @@ from hdl.isa import AddOp, IntOp, MulOp
 
 
 class RopeProject(Matmul):
-    """y = a * cos + swap(a * sin), the product with the sine swapped between neighbours by the INT pipe."""
+    """y = a * cos + swap(a * sin), the product with the sine swapped between neighbours by the INT pipe.
+
+    The turned tile goes through SRAM: its factors come late, and tiles follow one another closely without them.
+    """
 
     def bundles(self) -> Iterator[Bundle]:
-        for tile in range(self.op.inputs[1].shape[0] // self.config.lanes):
-            yield self.at_pitch(partial(self._rotated, tile))
+        tiles = self.op.inputs[1].shape[0] // self.config.lanes
+        for tile in range(tiles):
+            yield self.at_pitch(partial(self._turned, tile))
+        rows = self.op.inputs[4].shape[0] // tiles
+        for tile in range(tiles):
+            yield self._codes(tile, rows)
 
-    def _rotated(self, tile: int, pitch: int) -> Bundle:
-        """Tile ``tile`` of the projection, and the rows of the result that are made of it."""
-        _, weights, cos, sin, factor = self.op.inputs
-        rows = factor.shape[0] * self.config.lanes // weights.shape[0]
-        b = self.builder()
+    def _turned(self, tile: int, pitch: int) -> Bundle:
+        _, _, cos, sin, _ = self.op.inputs
+        b = self.builder("turn")
         v = Pipeline(self.config, b)
         a = v.op(AddOp.I2F, self.feed(b, 0, 1, tile, pitch, PipeKind.ADD))
         with_sine = v.op(IntOp.PASS, v.op(MulOp.FMUL, a, self.over_tiles(sin, 0)))
         with_cosine = v.op(MulOp.FMUL, a, self.over_tiles(cos, 0))
         swapped = v.op(IntOp.AND, self.over_tiles(self.p.consts[0], 0), Swap(with_sine, 1))
-        y = v.op(AddOp.FADD, swapped, with_cosine)
-        at = self.placement[factor]
-        factors = Rows(at, at.addr + tile * rows, 1)
-        z = v.op(MulOp.FMUL, y, factors, count=rows)
+        v.op(AddOp.FADD, swapped, with_cosine, to=self.to(self.p.scratch[0], tile))
+        return b.build()
+
+    def _codes(self, tile: int, rows: int) -> Bundle:
+        """The rows of the result that are made of a tile."""
+        b = self.builder("codes")
+        v = Pipeline(self.config, b)
+        at = self.placement[self.op.inputs[4]]
+        y, factors = self.over_rows(self.p.scratch[0], tile, 0), Rows(at, at.addr + tile * rows, 1)
+        z = v.op(MulOp.FMUL, Rows(y.at, y.addr), factors, count=rows)
         v.op(IntOp.F2I8, z, count=rows, to=Rows(self.out, self.out.addr + tile * rows, 1))
         return b.build()

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from compiler.bundle import Bundle
-from compiler.lower.base import Lowering
-from compiler.lower.pipeline import Imm, Pipeline
+from compiler.lower.base import Lowering, binary
+from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows
 from hdl.isa import AddOp, MulOp, SfuOp
 
 BLOCK = 3
@@ -16,7 +16,7 @@ BLOCK = 3
 gaps of one block are as long as the runs of another."""
 
 
-class Silu(Lowering):
+class SiluMul(Lowering):
     """sigmoid(a) = recip(1 + exp2(-a * log2 e)), all of a tile in one trip; a bundle is a block of a row."""
 
     def bundles(self) -> Iterator[Bundle]:
@@ -27,12 +27,32 @@ class Silu(Lowering):
     def _bundle(self, m: int, tile: int, n: int, pitch: int) -> Bundle:
         b = self.builder()
         v = Pipeline(self.config, b)
-        a, *gates = (self.over_tiles(tensor, m, tile) for tensor in self.op.inputs)
-        power = v.op(MulOp.FMUL, a, Imm.of(-math.log2(math.e)), count=n, pitch=pitch)
-        grown = v.op(AddOp.FADD, v.op(SfuOp.EXP2, power, count=n, pitch=pitch), Imm.of(1.0), count=n, pitch=pitch)
-        sigmoid = v.op(SfuOp.RECIP, grown, count=n, pitch=pitch)
-        to = self.to(self.p.output, m, tile)
-        silu = v.op(MulOp.FMUL, a, sigmoid, count=n, pitch=pitch, to=None if gates else to)
-        for gate in gates:
-            v.op(MulOp.FMUL, silu, gate, count=n, pitch=pitch, to=to)
+        a, gate = (self.over_tiles(tensor, m, tile) for tensor in self.op.inputs)
+        silu = v.op(MulOp.FMUL, a, _sigmoid(v, a, n, pitch), count=n, pitch=pitch)
+        v.op(MulOp.FMUL, silu, gate, count=n, pitch=pitch, to=self.to(self.p.output, m, tile))
         return b.build()
+
+
+class Silu(Lowering):
+    """a = x * scale, which waits in SRAM for its sigmoid; a bundle is a tile, to fit between those of others."""
+
+    def bundles(self) -> Iterator[Bundle]:
+        for m in range(self.p.output.shape[0]):
+            for tile in range(self.tiles):
+                yield self._bundle(m, tile)
+
+    def _bundle(self, m: int, tile: int) -> Bundle:
+        b = self.builder()
+        v = Pipeline(self.config, b)
+        x, scale = self.over_tiles(self.p.x, m, tile), self.over_tiles(self.op.inputs[1], 0, tile)
+        a = binary(v, MulOp.FMUL, x, scale, to=self.to(self.p.scratch[0], m, tile))
+        waiting = self.over_tiles(self.p.scratch[0], m, tile)
+        v.op(MulOp.FMUL, waiting, _sigmoid(v, a, 1, 1), to=self.to(self.p.output, m, tile))
+        return b.build()
+
+
+def _sigmoid(v: Pipeline, a: Rows | Reg, n: int, pitch: int) -> Reg:
+    """recip(1 + exp2(-a * log2 e))"""
+    power = v.op(MulOp.FMUL, a, Imm.of(-math.log2(math.e)), count=n, pitch=pitch)
+    grown = v.op(AddOp.FADD, v.op(SfuOp.EXP2, power, count=n, pitch=pitch), Imm.of(1.0), count=n, pitch=pitch)
+    return v.op(SfuOp.RECIP, grown, count=n, pitch=pitch)

@@ -11,7 +11,7 @@ from golden.operators.elementwise import add, maximum, minimum, multiply, relu, 
 from golden.operators.integer import add_bias, matmul
 from golden.operators.noise import WEYL, gumbel
 from golden.operators.operands import Float32, OperatorError, Tensor
-from golden.operators.quantisation import dequantise, quantise, quantise_static, rescale
+from golden.operators.quantisation import dequantise, quantise, quantise_static, rescale, to_float
 from golden.operators.reductions import SUM_WIDTH, argmax, row_absmax, row_max, row_sum
 from golden.operators.token import causal_mask, embed, given_or, pick, put
 from golden.operators.transformer import (
@@ -65,4 +65,5 @@ __all__ = [
     "silu_mul",
     "softmax",
     "subtract",
+    "to_float",
 ]

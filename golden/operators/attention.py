@@ -97,8 +97,12 @@ def margin(scale: Float32) -> Float32:
     return (math.log2(_CODES) / scale.astype(np.float64)).astype(np.float32)
 
 
-def silu(a: Float32) -> Float32:
-    """y = a * recip(exp2(a * f32(-log2 e)) + 1): float32 [M, N] -> float32 [M, N]. Raises OperatorError."""
-    require(is_matrix(a), "silu", "must be float32 [M, N]", a)
-    sigmoid = recip(fadd(exp2(fmul(words(a), constant(-math.log2(math.e)))), constant(1)))
-    return singles(fmul(words(a), sigmoid))
+def silu(x: Float32, scale: Float32) -> Float32:
+    """y = a * recip(exp2(a * f32(-log2 e)) + 1), a = x * scale: float32 [M, N] and [1, N] -> float32 [M, N].
+
+    Raises OperatorError for other types or shapes.
+    """
+    require(is_matrix(x) and is_row(scale, x.shape[1]), "silu", "must be float32 [M, N] and [1, N]", x, scale)
+    a = fmul(words(x), words(scale))
+    sigmoid = recip(fadd(exp2(fmul(a, constant(-math.log2(math.e)))), constant(1)))
+    return singles(fmul(a, sigmoid))

@@ -57,3 +57,10 @@ def dequantise(acc: Int32 | Int8, weight_scale: Float32, row_scale: Float32 | No
 
 def _codes(x: Int32) -> Int8:
     return f2i8(x).astype(np.int8)
+
+
+def to_float(acc: Int32 | Int8) -> Float32:
+    """y = i2f(acc): int32 or int8 [M, N] -> float32 [M, N]. Raises OperatorError."""
+    fits = is_matrix(acc, np.int32) or is_matrix(acc, np.int8)
+    require(fits, "to_float", "must be int32 or int8 [M, N]", acc)
+    return singles(i2f(acc.astype(np.int32)))
