@@ -25,7 +25,7 @@ _BINARY: Mapping[OpKind, Callable[..., np.ndarray]] = {
     OpKind.QUANTISE_STATIC: operators.quantise_static,
     OpKind.SOFTMAX: operators.softmax,
     OpKind.ROPE_PROJECT: operators.rope_project,
-    OpKind.SILU: operators.silu,
+    OpKind.EXP2_GATE: operators.exp2_gate,
     OpKind.TO_FLOAT: operators.to_float,
     OpKind.ASSIGN: lambda value: value,
 }

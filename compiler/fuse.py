@@ -144,7 +144,7 @@ _ROW_KINDS = frozenset(
         OpKind.ROPE_PROJECT,
         OpKind.CAUSAL_MASK,
         OpKind.ATTENTION,
-        OpKind.SILU,
+        OpKind.EXP2_GATE,
         OpKind.EMBED,
         OpKind.QUOTIENT,
         OpKind.PICK,

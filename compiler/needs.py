@@ -96,7 +96,7 @@ def _rope_needs(config: LpuConfig, op: Op) -> Needs:
     return (bits,), (Tensor(f"{op.name}.turned", (op.inputs[1].shape[0] // config.lanes, config.lanes), DType.FP32),)
 
 
-def _silu_needs(config: LpuConfig, op: Op) -> Needs:
+def _gate_needs(config: LpuConfig, op: Op) -> Needs:
     """The scaled values, until their sigmoids are there."""
     return (), (Tensor(f"{op.name}.scaled", op.output.shape, DType.FP32),)
 
@@ -146,7 +146,7 @@ _NEEDS = {
     OpKind.NORM_QUANTISE: _norm_needs,
     OpKind.ROPE_PROJECT: _rope_needs,
     OpKind.ATTENTION: _attention_needs,
-    OpKind.SILU: _silu_needs,
+    OpKind.EXP2_GATE: _gate_needs,
     OpKind.EMBED: _embed_needs,
     OpKind.PICK: _lane_numbers,
     OpKind.PUT: _lane_numbers,

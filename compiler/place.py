@@ -7,7 +7,7 @@ different data groups where there are several, so that their read queues do not 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -105,10 +105,10 @@ def place(config: LpuConfig, graph: Graph, passes: Sequence[Pass]) -> Placement:
     requests = _requests(graph, once)
     placer = _Placer(config, once, requests)
     for block in blocks:
-        placer.place_records(block)
-    in_records = {tensor for block in blocks for tensor in block.copies}
+        placer.place_block(block)
+    done = {tensor for block in blocks for tensor in block.copies} | set(placer.allocations)
     for request in sorted(requests, key=lambda r: (r.first - r.last, -placer.rows(r), r.first)):
-        if request.tensor not in in_records:
+        if request.tensor not in done:
             placer.place(request)
     kinds = {request.tensor: request.kind for request in requests}
     for block in blocks:
@@ -189,9 +189,12 @@ class _Placer:
         unit = self._units(request.unit_kind)[0]
         return tensor_rows(self.config, unit, request.tensor.dtype.value, request.tensor.shape)
 
-    def place(self, request: _Request) -> None:
+    def place(self, request: _Request, records: Mapping[Tensor, Unit] | None = None) -> None:
+        """``records``: units of tensors that are not placed yet."""
         rows, spare = self.rows(request), request.spare(self.config)
-        for unit in sorted(self._units(request.unit_kind), key=lambda unit: self._collisions(request, unit)):
+        for unit in sorted(
+            self._units(request.unit_kind), key=lambda unit: self._collisions(request, unit, records or {})
+        ):
             for reuse in (False, True):
                 addr = self._first_fit(unit, request, rows + spare, reuse)
                 if addr is not None:
@@ -199,28 +202,44 @@ class _Placer:
                     return
         raise CompileError(self._out_of_memory(request))
 
-    def place_records(self, block: Block) -> None:
-        """Tensors of all iterations: one record of them after the other in each unit, in the order of the passes."""
-        records: dict[Unit, list[_Request]] = defaultdict(list)
-        for request in self.requests:
-            if request.tensor in block.copies:
-                records[self._least_collisions(request, records)].append(request)
-        for unit, requests in records.items():
-            self._place_records(unit, requests, block)
+    def place_block(self, block: Block) -> None:
+        """Tensors of a block, those first that most others should not share a unit with.
 
-    def _least_collisions(self, request: _Request, records: Mapping[Unit, list[_Request]]) -> Unit:
-        """The unit with the fewest, among those the one with the fewest rows so far."""
-        together = self._together.get(request.tensor, Counter())
+        What differs between iterations goes into records, one of each unit after the other in the order of the passes.
+        """
+        inside = {tensor for p in block.passes[0] for tensor in p.tensors}
+        requests = [r for r in self.requests if r.tensor in inside and r.unit_kind is UnitKind.DATA_MEMORY]
+        records: dict[Tensor, Unit] = {}
+        for request in sorted(requests, key=lambda r: -self._conflicts(r.tensor)):
+            if request.tensor in block.copies:
+                records[request.tensor] = self._least_collisions(request, records)
+            elif self._conflicts(request.tensor):
+                self.place(request, records)
+        for unit in self._units(UnitKind.DATA_MEMORY):
+            self._place_records(unit, [r for r in requests if records.get(r.tensor) == unit], block)
+        for unit in self._units(UnitKind.WEIGHT_MEMORY)[:1]:
+            weights = [r for r in self.requests if r.tensor in block.copies and r.unit_kind is UnitKind.WEIGHT_MEMORY]
+            self._place_records(unit, weights, block)
+
+    def _conflicts(self, tensor: Tensor) -> int:
+        """How many tensors are read row by row with this one."""
+        return sum(n >= _MUST for n in self._together.get(tensor, Counter()).values())
+
+    def _least_collisions(self, request: _Request, records: Mapping[Tensor, Unit]) -> Unit:
+        """The unit with the fewest collisions, among those the one with the fewest rows of records so far."""
+        if not request.wide:
+            raise CompileError(f"{request.tensor}: int8 outside weight groups: must not differ between iterations")
+        sizes = {r.tensor: self.rows(r) for r in self.requests if r.tensor in records}
 
         def cost(unit: Unit) -> tuple[int, int]:
-            mine = records.get(unit, [])
-            return sum(together[r.tensor] for r in mine), sum(self.rows(r) for r in mine)
+            rows = sum(size for tensor, size in sizes.items() if records[tensor] == unit)
+            return self._collisions(request, unit, records), rows
 
-        if not request.wide and request.unit_kind is UnitKind.DATA_MEMORY:
-            raise CompileError(f"{request.tensor}: int8 outside weight groups: must not differ between iterations")
         return min(self._units(request.unit_kind), key=cost)
 
     def _place_records(self, unit: Unit, requests: Sequence[_Request], block: Block) -> None:
+        if not requests:
+            return
         sizes = [self.rows(r) + r.spare(self.config) for r in requests]
         stride, n = sum(sizes), len(block.passes)
         first = self._first_fit(unit, replace(requests[0], first=-1), stride * n, False)
@@ -242,10 +261,12 @@ class _Placer:
         """Memory units of a kind in the west hemisphere, where the compiler works."""
         return [unit for unit in self.config.units_of(kind) if unit.outward is Direction.WEST]
 
-    def _collisions(self, request: _Request, unit: Unit) -> int:
+    def _collisions(self, request: _Request, unit: Unit, records: Mapping[Tensor, Unit]) -> int:
         """Reads of tensors already in ``unit`` that fall into the same cycles as reads of this one."""
         together = self._together.get(request.tensor, Counter())
-        return sum(n for other, n in together.items() if other in self.allocations and self[other].unit == unit)
+        units = {other: self[other].unit for other in together if other in self.allocations}
+        units |= {other: records[other] for other in together if other in records}
+        return sum(n for other, n in together.items() if units.get(other) == unit)
 
     def __getitem__(self, tensor: Tensor) -> Allocation:
         return self.allocations[tensor]
@@ -304,8 +325,9 @@ def _read_together(passes: Sequence[Pass]) -> dict[Tensor, Counter[Tensor]]:
                 if a is not b:
                     together.setdefault(a, Counter())[b] += weight if p.x in (a, b) else 1
         for a, b in _pairs(p):
-            together[a][b] += _MUST
-            together[b][a] += _MUST
+            if a is not b:
+                together[a][b] += _MUST
+                together[b][a] += _MUST
     return together
 
 
@@ -314,16 +336,21 @@ _MUST = 1000
 
 
 def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of ATTENTION, the scores and what they meet on their way; of ROPE_PROJECT, turned tiles and their factors; of
-    NOISE, the addend and the keys."""
-    if p.op is not None and p.op.kind is OpKind.ATTENTION:
-        scores, largest, *_ = p.scratch
-        yield scores, largest
-        yield scores, p.op.inputs[4]
-    if p.op is not None and p.op.kind is OpKind.ROPE_PROJECT:
-        yield p.scratch[0], p.op.inputs[4]
-    if p.op is not None and p.op.kind is OpKind.NOISE:
-        yield p.scratch[0], p.consts[0]
+    """Operands of one element: x and y of the first stage; of whole-row operators, what meets on its way."""
+    if p.op is None:
+        yield from ((p.x, stage.operand) for stage in p.stages[:1] if isinstance(stage.operand, Tensor))
+        return
+    match p.op.kind:
+        case OpKind.ATTENTION:
+            scores, largest, *_ = p.scratch
+            yield scores, largest
+            yield scores, p.op.inputs[4]
+        case OpKind.ROPE_PROJECT:
+            yield p.scratch[0], p.op.inputs[4]
+        case OpKind.NORM_QUANTISE | OpKind.EXP2_GATE | OpKind.RMS_NORM:
+            yield p.op.inputs[0], p.op.inputs[1]
+        case OpKind.NOISE:
+            yield p.scratch[0], p.consts[0]
 
 
 def _spans(at: Allocation, row_bits: int) -> Iterator[tuple[slice, int, int]]:

@@ -168,7 +168,7 @@ QUEUE, VECTOR, MEMORY = "queue d0.r:", "queue vxm0.i:", "memory d0 addr=0:"
         (f"{QUEUE}\n  READ stream=6", "2: 'stream=6': must be a stream, E0..E15 or W0..W23"),
         (f"{QUEUE}\n  READ stream=E16", "2: 'stream=E16': must be a stream, E0..E15 or W0..W23"),
         (f"{VECTOR}\n  ALU op=DIV", "2: 'op=DIV': must be one of PASS, ADD, SUB, RSUB, "),
-        ("queue vxm0.s:\n  ALU op=FADD", "2: 'op=FADD': must be one of EXP2, RECIP, RSQRT, F2I"),
+        ("queue vxm0.s:\n  ALU op=FADD", "2: 'op=FADD': must be one of EXP2, RECIP, RSQRT, F2I, NLOG2"),
         ("queue vxm0.s:\n  ALU y=E8", "2: 'y=E8': must be a field of ALU and its value: count, gap, op, x_from, x, "),
         ("queue vxm0.q:\n  ALU", "1: unknown queue 'vxm0.q'; queues: "),
         (f"{VECTOR}\n  ALU x_from=MEM", "2: 'x_from=MEM': must be one of STREAM, IMM, INT, "),

@@ -101,9 +101,9 @@ def test_attention(config: LpuConfig, positions: int, heads: int) -> None:
 
 
 @all_cores
-def test_silu(config: LpuConfig) -> None:
+def test_exp2_gate(config: LpuConfig) -> None:
     graph = Graph("silu")
-    graph.output(graph.silu(graph.input("a", (1, 90), "fp32")))
+    graph.output(graph.exp2_gate(graph.input("a", (1, 90), "fp32"), graph.constant("s", singles(2, 1, 90), "fp32")))
     check(config, graph, {"a": singles(1, 1, 90, scale=4)})
 
 

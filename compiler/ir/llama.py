@@ -99,12 +99,12 @@ class LlamaOperators(GraphBase):
         self._require(x.dtype is not DType.FP32, name, x, "must be int8 or int32")
         return self._op(OpKind.TO_FLOAT, name, (x,), x.shape, DType.FP32)
 
-    def silu(self, x: Tensor, scale: Tensor, name: str = "") -> Tensor:
-        """y = a * sigmoid(a), a = x * scale[0]: fp32 [M, N], fp32 [1, N]."""
-        name = name or self._auto_name(OpKind.SILU)
+    def exp2_gate(self, x: Tensor, scale: Tensor, name: str = "") -> Tensor:
+        """y = z / (1 + 2^z), z = x * scale[0]: fp32 [M, N], fp32 [1, N]; -log2(e) silu(s x) for scale = -s log2(e)."""
+        name = name or self._auto_name(OpKind.EXP2_GATE)
         self._require_float(name, x)
         self._require_row(name, scale, x.shape[1])
-        return self._op(OpKind.SILU, name, (x, scale), x.shape, DType.FP32)
+        return self._op(OpKind.EXP2_GATE, name, (x, scale), x.shape, DType.FP32)
 
     def embed(self, table: Tensor, index: Tensor, name: str = "") -> Tensor:
         """y[0] = table[index] as int32, by the matrix unit: constant int8 [V, N], int32 [1, 1] -> int32 [1, N].

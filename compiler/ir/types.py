@@ -56,7 +56,7 @@ class OpKind(enum.StrEnum):
     ROPE_PROJECT = "rope_project"
     CAUSAL_MASK = "causal_mask"
     ATTENTION = "attention"
-    SILU = "silu"
+    EXP2_GATE = "exp2_gate"
     TO_FLOAT = "to_float"
     EMBED = "embed"
     QUOTIENT = "quotient"

@@ -1,8 +1,9 @@
 """A Llama in int8: weights by output channel, static scales for keys, values, queries and attention's result.
 
-w ~ codes * scale[:, None]. SmoothQuant: what the norms feed, and the hidden vector, are divided by
-(largest input)^alpha / (largest weight)^(1 - alpha) of their channel and the weights multiplied by it; the factors go
-into the norms' gains and into w3. The two channels that RoPE turns share their scales of wq and wk, and of keys.
+w ~ codes * scale[:, None]. SmoothQuant: what the norms feed is divided by (largest input)^alpha /
+(largest weight)^(1 - alpha) of its channel and the weights multiplied by it; the factors go into the norms' gains. Rows
+of w3 are made equally large, which the columns of w2 take back, so that the hidden vector needs no scale by channel.
+The two channels that RoPE turns share their scales of wq and wk, and of keys.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Weights:
 @dataclass(frozen=True)
 class QuantisedLayer:
     """One block. ``key``, ``value``: the value of a code, [kv_dim]; ``query`` [heads]: what a score of codes is worth,
-    before the division by sqrt(head_dim); ``mixed`` [dim]: the value of a code of attention's result.
+    before the division by sqrt(head_dim); ``mixed`` [dim]: the value of a code of attention's result. ``up``: the one
+    scale of all channels of w3.
     """
 
     attention_norm: Floats
@@ -46,6 +48,7 @@ class QuantisedLayer:
     w1: Weights
     w2: Weights
     w3: Weights
+    up: float
     key: Floats
     value: Floats
     query: Floats
@@ -75,10 +78,12 @@ def quantise_llama(model: Llama, ranges: Sequence[LayerRanges], alpha: float = A
 def _layer(shape: LlamaShape, layer: Layer, ranges: LayerRanges, alpha: float) -> QuantisedLayer:
     to_attention = _smoothing(ranges.attention_input, [layer.wq, layer.wk, layer.wv], alpha)
     to_ffn = _smoothing(ranges.ffn_input, [layer.w1, layer.w3], alpha)
-    to_w2 = _smoothing(ranges.hidden, [layer.w2], alpha)
+    up = np.abs(layer.w3 * to_ffn).max(axis=1)
+    to_w2 = np.where(up > 0, up / up.max(), 1.0)
     key, value, mixed = (_step(r) for r in (ranges.key, ranges.value, ranges.mixed))
     group = shape.heads // shape.kv_heads
     weighted = ranges.query * np.repeat(key.reshape(shape.kv_heads, -1), group, axis=0).ravel()
+    w3 = _weights(layer.w3 * to_ffn / to_w2[:, None])
     return QuantisedLayer(
         attention_norm=layer.attention_norm / to_attention,
         wq=_weights(layer.wq * to_attention, by_pair=True),
@@ -88,7 +93,8 @@ def _layer(shape: LlamaShape, layer: Layer, ranges: LayerRanges, alpha: float) -
         ffn_norm=layer.ffn_norm / to_ffn,
         w1=_weights(layer.w1 * to_ffn),
         w2=_weights(layer.w2 * to_w2),
-        w3=_weights(layer.w3 * to_ffn / to_w2[:, None]),
+        w3=w3,
+        up=float(w3.scale[0]),
         key=key,
         value=value,
         query=_step(weighted.reshape(shape.heads, -1).max(axis=1)),

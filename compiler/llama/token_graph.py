@@ -7,6 +7,8 @@ attention looks at, is all that programs for one model differ in.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,7 @@ from hdl.config import LpuConfig
 Floats = NDArray[np.float64]
 OPEN = -1
 """An entry of ``tokens`` that the model fills in."""
+LOG2_E = math.log2(math.e)
 STEP = 16
 """Positions between two coarse angles."""
 
@@ -184,13 +187,13 @@ class _Builder:
     def _feed_forward(self, n: str, layer: QuantisedLayer) -> None:
         g, gain = self.g, self._constant(f"{n}ffn.gain", layer.ffn_norm)
         q, scale = g.norm_quantise(self.x, gain, self.shape.epsilon, f"{n}ffn.norm")
-        (w1, c1), (w2, c2), (w3, c3) = (
-            self._weights(f"{n}w{i}", w) for i, w in ((1, layer.w1), (2, layer.w2), (3, layer.w3))
-        )
-        f1, f3 = g.mul(c1, scale, f"{n}w1.factor"), g.mul(c3, scale, f"{n}w3.factor")
-        gate = g.silu(g.to_float(g.matmul(q, w1, f"{n}gate")), f1, f"{n}silu")
-        hidden = g.mul(g.dequantise(g.matmul(q, w3, f"{n}up"), f3), gate, f"{n}hidden")
+        w1, c1 = self._weights(f"{n}w1", layer.w1, -LOG2_E)
+        f1 = g.mul(c1, scale, f"{n}w1.factor")
+        gate = g.exp2_gate(g.to_float(g.matmul(q, w1, f"{n}gate")), f1, f"{n}silu")
+        w3 = g.constant(f"{n}w3", layer.w3.codes)
+        hidden = g.mul(g.to_float(g.matmul(q, w3, f"{n}up")), gate, f"{n}hidden")
         codes, step = g.quantise(hidden, f"{n}hidden.codes")
-        f2 = g.mul(c2, step, f"{n}w2.factor")
+        w2, c2 = self._weights(f"{n}w2", layer.w2, -layer.up / LOG2_E)
+        f2 = g.mul(g.mul(c2, scale, f"{n}w2.scaled"), step, f"{n}w2.factor")
         down = g.dequantise(g.matmul(codes, w2, f"{n}down"), f2)
         g.assign(self.x, g.add(down, self.x), f"{n}ffn.add")

@@ -17,7 +17,7 @@ from compiler.lower.norm import NormQuantise, Quantise, RmsNorm
 from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Scatter
 from compiler.lower.rope import Rope
 from compiler.lower.rope_project import RopeProject
-from compiler.lower.silu import Silu, SiluMul
+from compiler.lower.silu import Exp2Gate, SiluMul
 from compiler.lower.softmax import Softmax
 from compiler.lower.token import Embed, GivenOr, Pick, Put, Quotient
 from compiler.place import Placement, overlap
@@ -39,7 +39,7 @@ _ROWS: dict[OpKind, type[Lowering]] = {
     OpKind.ROPE_PROJECT: RopeProject,
     OpKind.CAUSAL_MASK: CausalMask,
     OpKind.ATTENTION: Attention,
-    OpKind.SILU: Silu,
+    OpKind.EXP2_GATE: Exp2Gate,
     OpKind.EMBED: Embed,
     OpKind.QUOTIENT: Quotient,
     OpKind.PICK: Pick,

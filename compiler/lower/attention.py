@@ -28,6 +28,9 @@ BLOCK = PIPE_LATENCY[PipeKind.ADD]
 With idle cycles between them, a tile that has its mask would leave the pipe where the next one has to be taken.
 """
 
+DELAY = 2
+"""Cycles between the sum of codes and their product with the values, so that the quotient finds both."""
+
 
 class Attention(Lowering):
     """Rows of q are heads; ``heads`` of them share a tile of the result."""
@@ -112,7 +115,7 @@ class Attention(Lowering):
         b = self.builder("product")
         v = Pipeline(self.config, b)
         inverse = v.op(SfuOp.RECIP, v.op(AddOp.I2F, self._feed_sum(b, r)))
-        mixed = v.op(AddOp.I2F, self._feed_values(b, r, self.groups))
+        mixed = v.op(AddOp.I2F, self._feed_values(b, r, self.groups + DELAY))
         tile, head = divmod(r, self.heads)
         part, last = self.to(self.part, tile), head == self.heads - 1
         o = v.op(

@@ -1,4 +1,4 @@
-"""SiLU a * sigmoid(a), and the gated product of a feed-forward block, silu(a) * b."""
+"""The gate of a feed-forward block, by itself and with its product: z / (1 + 2^z), silu(a) * b."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 from compiler.bundle import Bundle
 from compiler.lower.base import Lowering, binary
-from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows
+from compiler.lower.pipeline import Imm, Pipeline, Reg
 from hdl.isa import AddOp, MulOp, SfuOp
 
 BLOCK = 3
@@ -28,13 +28,14 @@ class SiluMul(Lowering):
         b = self.builder()
         v = Pipeline(self.config, b)
         a, gate = (self.over_tiles(tensor, m, tile) for tensor in self.op.inputs)
-        silu = v.op(MulOp.FMUL, a, _sigmoid(v, a, n, pitch), count=n, pitch=pitch)
+        power = v.op(MulOp.FMUL, a, Imm.of(-math.log2(math.e)), count=n, pitch=pitch)
+        silu = v.op(MulOp.FMUL, a, _inverse(v, power, n, pitch), count=n, pitch=pitch)
         v.op(MulOp.FMUL, silu, gate, count=n, pitch=pitch, to=self.to(self.p.output, m, tile))
         return b.build()
 
 
-class Silu(Lowering):
-    """a = x * scale, which waits in SRAM for its sigmoid; a bundle is a tile, to fit between those of others."""
+class Exp2Gate(Lowering):
+    """z = x * scale, which waits in SRAM for recip(1 + exp2(z)); a bundle is a tile, to fit between those of others."""
 
     def bundles(self) -> Iterator[Bundle]:
         for m in range(self.p.output.shape[0]):
@@ -45,14 +46,13 @@ class Silu(Lowering):
         b = self.builder()
         v = Pipeline(self.config, b)
         x, scale = self.over_tiles(self.p.x, m, tile), self.over_tiles(self.op.inputs[1], 0, tile)
-        a = binary(v, MulOp.FMUL, x, scale, to=self.to(self.p.scratch[0], m, tile))
+        z = binary(v, MulOp.FMUL, x, scale, to=self.to(self.p.scratch[0], m, tile))
         waiting = self.over_tiles(self.p.scratch[0], m, tile)
-        v.op(MulOp.FMUL, waiting, _sigmoid(v, a, 1, 1), to=self.to(self.p.output, m, tile))
+        v.op(MulOp.FMUL, waiting, _inverse(v, z, 1, 1), to=self.to(self.p.output, m, tile))
         return b.build()
 
 
-def _sigmoid(v: Pipeline, a: Rows | Reg, n: int, pitch: int) -> Reg:
-    """recip(1 + exp2(-a * log2 e))"""
-    power = v.op(MulOp.FMUL, a, Imm.of(-math.log2(math.e)), count=n, pitch=pitch)
+def _inverse(v: Pipeline, power: Reg, n: int, pitch: int) -> Reg:
+    """recip(1 + exp2(power))"""
     grown = v.op(AddOp.FADD, v.op(SfuOp.EXP2, power, count=n, pitch=pitch), Imm.of(1.0), count=n, pitch=pitch)
     return v.op(SfuOp.RECIP, grown, count=n, pitch=pitch)

@@ -6,7 +6,7 @@ float32 nearest v. Every operator raises OperatorError for shapes and types it d
 """
 
 from golden.numerics import requantise
-from golden.operators.attention import attention, margin, norm_quantise, rope_project, silu
+from golden.operators.attention import attention, exp2_gate, margin, norm_quantise, rope_project
 from golden.operators.elementwise import add, maximum, minimum, multiply, relu, subtract
 from golden.operators.integer import add_bias, matmul
 from golden.operators.noise import WEYL, gumbel
@@ -38,6 +38,7 @@ __all__ = [
     "causal_mask",
     "dequantise",
     "embed",
+    "exp2_gate",
     "gather",
     "given_or",
     "gumbel",
@@ -61,7 +62,6 @@ __all__ = [
     "row_max",
     "row_sum",
     "scatter",
-    "silu",
     "silu_mul",
     "softmax",
     "subtract",

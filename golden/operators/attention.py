@@ -97,12 +97,11 @@ def margin(scale: Float32) -> Float32:
     return (math.log2(_CODES) / scale.astype(np.float64)).astype(np.float32)
 
 
-def silu(x: Float32, scale: Float32) -> Float32:
-    """y = a * recip(exp2(a * f32(-log2 e)) + 1), a = x * scale: float32 [M, N] and [1, N] -> float32 [M, N].
+def exp2_gate(x: Float32, scale: Float32) -> Float32:
+    """y = z * recip(exp2(z) + 1), z = x * scale: for scale = -s log2(e), y = -log2(e) silu(s x) (SwiGLU, Shazeer 2020).
 
-    Raises OperatorError for other types or shapes.
+    float32 [M, N] and [1, N] -> float32 [M, N]. Raises OperatorError for other types or shapes.
     """
-    require(is_matrix(x) and is_row(scale, x.shape[1]), "silu", "must be float32 [M, N] and [1, N]", x, scale)
-    a = fmul(words(x), words(scale))
-    sigmoid = recip(fadd(exp2(fmul(a, constant(-math.log2(math.e)))), constant(1)))
-    return singles(fmul(a, sigmoid))
+    require(is_matrix(x) and is_row(scale, x.shape[1]), "exp2_gate", "must be float32 [M, N] and [1, N]", x, scale)
+    z = fmul(words(x), words(scale))
+    return singles(fmul(z, recip(fadd(exp2(z), constant(1)))))

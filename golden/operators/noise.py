@@ -58,7 +58,10 @@ def _draws(counter: Int32, n: int) -> tuple[Int32, Int32]:
 
 
 def row_words(counter: Int32) -> tuple[Int32, Int32]:
-    """The words of a and b. w = the significand of (c * phi), then three times of ((w XOR c) mod 2^18) * phi, is b's."""
+    """The words of a, with the low bits of c, and of b: w = c * phi, then thrice w = ((w XOR c) mod 2^18) * phi.
+
+    All but the fixed bits of b are those of w; XOR and mod are of words.
+    """
     mixed = fmul(i2f(counter), constant(MULTIPLIER))
     for _ in range(ROUNDS):
         mixed = fmul(i2f((mixed ^ counter) & ROUND_MASK), constant(MULTIPLIER))

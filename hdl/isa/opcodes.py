@@ -137,12 +137,13 @@ class AddOp(enum.IntEnum):
 
 
 class SfuOp(enum.IntEnum):
-    """Operations of the SFU pipe on fp32 x. Latency 4 cycles."""
+    """Operations of the SFU pipe on fp32 x. Latency 4 cycles. NLOG2 gives an int32 in units of 2^-23."""
 
     EXP2 = 0  # 2^x
     RECIP = 1  # 1 / x
     RSQRT = 2  # 1 / sqrt(x)
     F2I = 3  # saturate(round_half_even(x), int32)
+    NLOG2 = 4  # -log2(|x|)
 
 
 class Source(enum.IntEnum):

@@ -1,9 +1,9 @@
-"""Tables of the special-function unit: 2^v, 1/m and 1/sqrt(m) by linear interpolation in 64 segments.
+"""Tables of the special-function unit: 2^v, 1/m, 1/sqrt(m) and log2(m) by linear interpolation in 64 segments.
 
 A 23-bit fraction fr, the significand 1 + fr / 2^23 or the exponent's fraction fr / 2^23, selects
 c0, c1 = sfu_entries()[table * SEGMENTS + (fr >> 17)] and with d = fr mod 2^17, t = (c1 * d) >> 17 the value is
-    EXP2                           y = c0 + t
-    RECIP, RSQRT_EVEN, RSQRT_ODD   y = 2^21 - (c0 + t)
+    EXP2                                  y = c0 + t
+    RECIP, RSQRT_EVEN, RSQRT_ODD, NLOG2   y = 2^21 - (c0 + t)
 in units of 2^-20, where 2^20 <= y <= 2^21.
 
 With h = 1/64 and f the function in those units, the ends of the segments are the knots
@@ -29,7 +29,7 @@ OFFSET_BITS = FRACTION_BITS - SEGMENT_BITS
 UNIT_BITS = 20
 """Values are in units of 2^-20."""
 _EXTRA = 40
-"""Bits below that unit in which the functions are evaluated, each rounded down."""
+"""Bits below that unit in which the functions are evaluated."""
 _ONE_BITS = UNIT_BITS + _EXTRA
 
 
@@ -40,6 +40,7 @@ class SfuTable(enum.IntEnum):
     RECIP = 1  # 2 / m
     RSQRT_EVEN = 2  # 2 / sqrt(m)
     RSQRT_ODD = 3  # 2 / sqrt(2 m)
+    NLOG2 = 4  # 2 - log2(m)
 
 
 @functools.cache
@@ -67,7 +68,7 @@ def _knots(table: SfuTable) -> list[int]:
 
 
 def _function(table: SfuTable, k: int) -> int:
-    """The function at k / 64 in units of 2^-60, rounded down."""
+    """The function at k / 64 in units of 2^-60, rounded down, of NLOG2 up."""
     match table:
         case SfuTable.EXP2:  # 2^(k/64) by six square roots; nested floors are the floor of the 64th root
             root = 1 << (SEGMENTS * _ONE_BITS + k)
@@ -80,3 +81,18 @@ def _function(table: SfuTable, k: int) -> int:
             return math.isqrt((SEGMENTS << (2 * _ONE_BITS + 2)) // (SEGMENTS + k))
         case SfuTable.RSQRT_ODD:
             return math.isqrt((SEGMENTS << (2 * _ONE_BITS + 1)) // (SEGMENTS + k))
+        case SfuTable.NLOG2:
+            return (2 + SEGMENT_BITS << _ONE_BITS) - _log2(SEGMENTS + k)
+
+
+def _log2(n: int) -> int:
+    """log2(n) in units of 2^-60, rounded down: each squaring of the significand gives its next bit."""
+    logarithm = n.bit_length() - 1
+    bits = 2 * _ONE_BITS
+    significand = n << (bits - logarithm)
+    for _ in range(_ONE_BITS):
+        significand = significand * significand >> bits
+        exponent = significand >> (bits + 1)
+        significand >>= exponent
+        logarithm = 2 * logarithm + exponent
+    return logarithm

@@ -1,4 +1,4 @@
-"""The SFU pipe of a lane: 2^x, 1/x and 1/sqrt(x) by linear interpolation, and fp32 -> int32."""
+"""The SFU pipe of a lane: 2^x, 1/x, 1/sqrt(x) and -log2(x) by linear interpolation, and fp32 -> int32."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hdl.vector.shifter import shift_right
 
 LATENCY = PIPE_LATENCY[PipeKind.SFU]
 _CASE = data.StructLayout(
-    {"exp2": 1, "recip": 1, "rsqrt": 1, "f2i": 1, "sign": 1, "special": 1, "ones": 1, "nan": 1, "tiny": 1}
+    dict.fromkeys(("exp2", "recip", "rsqrt", "f2i", "nlog2", "sign", "special", "ones", "nan", "tiny"), 1)
 )
 """What travels beside an element: its operation; the result's sign; whether the result is ``special``, that is zero or,
 with ``ones`` in the exponent, infinity or ``nan``; ``tiny``: 1/x is below 2^-126 unless it rounds up to it."""
 _SHIFTED = data.StructLayout({"bits": 32, "negative": 1, "half": 1, "sticky": 1, "inverse": 8})
 """A fixed-point number, complemented if ``negative``, with what was lost below it; 255 - exponent of x."""
 _LINE = data.StructLayout({"exponent": 8, "start": UNIT_BITS, "change": 15, "word": 32, "takes_word": 1})
-"""{exponent, start} +- change is the result's magnitude over 2^3; F2I and special cases take ``word``."""
+"""{exponent, start} +- change is the result's magnitude over 2^3, or -log2(x); F2I and special cases take ``word``."""
 
 
 class SfuPipe(Shared):
@@ -75,7 +75,7 @@ class SfuPipe(Shared):
         return m
 
     def _is(self, op: SfuOp) -> Value:
-        return self.command.op[:2] == op
+        return self.command.op[:3] == op
 
     def _classify(self, m: Module, case: data.View) -> None:
         sign, exponent = self.x[SIGN], self.x[EXPONENT]
@@ -84,7 +84,8 @@ class SfuPipe(Shared):
         far = exponent >= 134  # |x| >= 128
         nan = top & self.x[FRACTION].any() | rsqrt & sign & ~zero
         m.d.sync += [
-            Cat(case.exp2, case.recip, case.rsqrt, case.f2i).eq(Cat(exp2, recip, rsqrt, self._is(SfuOp.F2I))),
+            Cat(case.exp2, case.recip, case.rsqrt).eq(Cat(exp2, recip, rsqrt)),
+            Cat(case.f2i, case.nlog2).eq(Cat(self._is(SfuOp.F2I), self._is(SfuOp.NLOG2))),
             case.sign.eq(sign & (recip | rsqrt) & ~nan),
             case.special.eq(exp2 & far | recip & (exponent == 254) | rsqrt & sign | (recip | rsqrt) & (zero | top)),
             case.ones.eq(nan | exp2 & far & ~sign | (recip | rsqrt) & zero),
@@ -127,7 +128,7 @@ def _round(shifted: data.View) -> Value:
 
 def _address(case: data.View, shifted: data.View, fixed: Value) -> Value:
     """{SfuTable, segment}; the exponent of x is odd where its biased form is even."""
-    table = Cat(case.recip | case.rsqrt & shifted.inverse[0], case.rsqrt)
+    table = Cat(case.recip | case.rsqrt & shifted.inverse[0], case.rsqrt, case.nlog2)
     return Cat(fixed[OFFSET_BITS : OFFSET_BITS + SEGMENT_BITS], table)
 
 
@@ -135,11 +136,11 @@ def _exponent(case: data.View, shifted: data.View, fixed: Value) -> tuple[Value,
     """Two addends of the result's biased exponent for y < 2^21: floor(x) + 127, 253 - b, or floor((380 - b) / 2).
 
     b is the biased exponent of x, and 255 - b = 2 h + l: 253 - b = (255 - b) + 254 mod 256, and
-    floor((380 - b) / 2) = h + 62 + l.
+    floor((380 - b) / 2) = h + 62 + l. NLOG2: 126 - b = (255 - b) + 127 mod 256, the integer part for y < 2^21.
     """
     inverse = shifted.inverse
-    variable = Mux(case.exp2, fixed[23:31], Mux(case.recip, inverse, inverse[1:]))
-    constant = Cat(case.exp2 | case.rsqrt & inverse[0], Const(31, 5), ~case.rsqrt, case.recip)
+    variable = Mux(case.exp2, fixed[23:31], Mux(case.rsqrt, inverse[1:], inverse))
+    constant = Cat(case.exp2 | case.nlog2 | case.rsqrt & inverse[0], Const(31, 5), ~case.rsqrt, case.recip)
     return variable, constant
 
 
@@ -163,4 +164,4 @@ def _assemble(m: Module, case: data.View, line: data.View) -> Value:
     m.d.comb += value.eq(add_carry(start, change, falls))
     flushed = case.tiny & ~value[UNIT_BITS]
     magnitude = Mux(flushed, 0, Cat(Const(0, 3), value))
-    return Cat(Mux(line.takes_word, line.word[:SIGN], magnitude), line.word[SIGN])
+    return Cat(Mux(line.takes_word, line.word[:SIGN], magnitude), line.word[SIGN] | case.nlog2 & value[-1])

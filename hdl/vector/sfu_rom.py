@@ -26,10 +26,10 @@ def rom_words() -> list[int]:
 
 
 class SfuRom(Shared):
-    """entry = table[address], address = {table, segment}; latency 1 cycle. 256 x 36 bits: one block RAM."""
+    """entry = table[address], address = {table, segment}; latency 1 cycle. 320 x 36 bits: one block RAM."""
 
     def __init__(self) -> None:
-        super().__init__({"address": In(8), "entry": Out(SFU_ENTRY)})
+        super().__init__({"address": In(9), "entry": Out(SFU_ENTRY)})
 
     @property
     def module_name(self) -> str:

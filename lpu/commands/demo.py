@@ -1,8 +1,12 @@
-"""`lpu demo`: the held-out handwritten digits on the simulated core, checked against the golden model."""
+"""`lpu demo`: a story by the shipped Llama, token by token on the RTL, checked against the golden model."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,117 +14,103 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
-from numpy.typing import NDArray
-from rich.columns import Columns
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from compiler.report import Report
+from compiler.llama.program import Buckets
 from hdl.config import LpuConfig
+from hdl.isa import QueueKind, queues
+from lpu.commands.eval import figures_of as perplexity_figures
+from lpu.llama import LAUNCH_TOKENS, BucketFigures, bucket_figures, clock_option, compile_and_build, load, report, tell
 from lpu.options import json_option, preset_option
 from lpu.progress import progress_bar
-from models.digits.data import HELD_OUT, PIXEL_MAX, load_split
-from models.digits.evaluate import Evaluation, compile_digits, evaluate
-from models.digits.model import FloatModel, quantise
-from sim.build import build
+from models.llama.generate import Request
+from models.llama.perplexity import Comparison, compare
+from models.llama.prepare import Prepared, digest, read_text, sequences
+from models.stories.corpus import HELD_OUT_PATH
+from sim.build import CACHE, ROOT
 from sim.files import write_atomically
 
-PICTURE = Path("build/digits.png")
-SHOWN = 4
-SHADES = " .:-=+*#%@"
+MODEL = HELD_OUT_PATH.with_name("stories260k.bin")
+PROMPT = "Once upon a time"
+TOKENS = 80
+HELD_OUT_TOKENS = 400
+PICTURE = Path("build/story.png")
+SOURCES = ("compiler/llama", "compiler/evaluate.py", "golden", "models/llama")
+"""What a perplexity depends on, beside the model and the text."""
 
 
-def terminal_art(image: NDArray[np.int8]) -> str:
-    """8 x 8 pixels as 8 lines of characters, two per pixel."""
-    levels = image.reshape(8, 8).astype(int) * (len(SHADES) - 1) // PIXEL_MAX
-    return "\n".join("".join(2 * SHADES[level] for level in row) for row in levels)
+def perplexity(console: Console, prepared: Prepared, buckets: Buckets) -> Comparison:
+    """Perplexities of some held-out text; kept in ``build/`` for as long as nothing changes that they depend on."""
+    parts = sequences(prepared.tokenizer, read_text(HELD_OUT_PATH), buckets.context, HELD_OUT_TOKENS)
+    kept = CACHE / "perplexity" / f"{_key(prepared, buckets, parts)}.json"
+    if kept.exists():
+        return Comparison(**json.loads(kept.read_text()))
+    with progress_bar(console, "predicting held-out text", sum(map(len, parts)) - len(parts)) as progress:
+        found = compare(prepared.model, buckets, parts, progress)
+    write_atomically(kept, json.dumps(found.__dict__))
+    return found
 
 
-def art_row(images: NDArray[np.int8], evaluation: Evaluation) -> Columns:
-    """The first few images with the core's answer under each, red where it is wrong."""
-    cells = []
-    for image, answer, label in zip(images[:SHOWN], evaluation.rtl_digits, evaluation.labels, strict=False):
-        verdict = f"{answer}".center(16) if answer == label else f"{answer} (is {label})".center(16)
-        cells.append(Text(terminal_art(image) + "\n") + Text(verdict, style="green" if answer == label else "red"))
-    return Columns(cells, padding=(0, 2))
+def _key(prepared: Prepared, buckets: Buckets, parts: list[list[int]]) -> str:
+    found = hashlib.sha256(digest(prepared.model).encode())
+    for layer in prepared.ranges:
+        for array in vars(layer).values():
+            found.update(array.tobytes())
+    for source in SOURCES:
+        for path in sorted((ROOT / source).rglob("*.py")) or [ROOT / source]:
+            found.update(path.read_bytes())
+    found.update(repr((buckets.config, buckets.context, parts)).encode())
+    return found.hexdigest()[:16]
 
 
-def save_picture(path: Path, images: NDArray[np.int8], evaluation: Evaluation) -> None:
-    """Two rows of ten digits, titled with the core's answers, wrong ones in red (errors first, if there are any)."""
-    wrong = evaluation.rtl_digits != evaluation.labels
-    chosen = np.argsort(~wrong, kind="stable")[:20]
-    figure, axes = plt.subplots(2, 10, figsize=(10, 2.6))
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, i in zip(axes.flat, chosen, strict=False):
-        axis.imshow(images[i].reshape(8, 8), cmap="gray_r", vmin=0, vmax=PIXEL_MAX)
-        answer, label = evaluation.rtl_digits[i], evaluation.labels[i]
-        title = f"{answer}" if answer == label else f"{answer} (is {label})"
-        axis.set_title(title, fontsize=9, color="red" if wrong[i] else "black")
+def matrix_cycles(buckets: Buckets, bucket: int) -> Counter[str]:
+    """Cycles of one token in which the matrix unit multiplies, by operator, those of all layers together."""
+    owners = buckets.program(bucket, LAUNCH_TOKENS).owners
+    units = [q.name for q in queues(buckets.config) if q.kind is QueueKind.MXM_ACTIVATIONS]
+    return Counter(re.sub(r"^l\d+\.", "", owner) for name in units for owner in owners.get(name, ()))
+
+
+def save_picture(path: Path, buckets: Buckets, rows: Sequence[BucketFigures]) -> None:
+    """One bar a bucket: the cycles of a token, those of the matrix unit by operator; a line at the lower bound."""
+    shares = [matrix_cycles(buckets, row.bucket) for row in rows]
+    names = list(dict.fromkeys(name for share in shares for name in share))
+    figure, axis = plt.subplots(figsize=(9, 1.6 + 0.7 * len(rows)))
+    labels = [f"positions < {row.bucket}" for row in rows]
+    left = [0] * len(rows)
+    for name, colour in zip(names, plt.get_cmap("tab20").colors, strict=False):  # type: ignore[attr-defined]
+        width = [share[name] for share in shares]
+        axis.barh(labels, width, left=left, color=colour, label=name)
+        left = [a + b for a, b in zip(left, width, strict=True)]
+    rest = [row.cycles_per_token - used for row, used in zip(rows, left, strict=True)]
+    axis.barh(labels, rest, left=left, color="#e8e8e8", label="no product issued")
+    for y, row in enumerate(rows):
+        axis.vlines(row.bound_cycles, y - 0.4, y + 0.4, color="black", label="" if y else "lower bound")
+    axis.invert_yaxis()
+    axis.set_xlabel(f"cycles of a token on {buckets.config.name}: what the matrix unit multiplies")
+    axis.legend(fontsize=7, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)
-
-
-def figures_of(evaluation: Evaluation, report: Report) -> dict[str, int | float | str]:
-    """The figures of the table and of the JSON file, in the order they are shown; ``equal`` is RTL and golden model."""
-    seconds = evaluation.seconds
-    return {
-        "images": len(evaluation.labels),
-        "accuracy_fp32": evaluation.accuracy(evaluation.float_digits),
-        "accuracy_golden_int8": evaluation.accuracy(evaluation.golden_digits),
-        "accuracy_rtl": evaluation.accuracy(evaluation.rtl_digits),
-        "images_with_equal_logits": evaluation.equal_logits,
-        "images_with_equal_digit": evaluation.equal_digits,
-        "images_with_predicted_cycles": evaluation.as_predicted,
-        "predicted_cycles_per_image": evaluation.predicted,
-        "bound_cycles": report.bound_cycles,
-        "bound_set_by": report.bound_by,
-        "cycles_over_bound": report.ratio,
-        "program_bytes": report.program_bytes,
-        "simulated_images_per_second": len(evaluation.labels) / seconds,
-        "simulated_core_cycles_per_second": int(evaluation.cycles.sum()) / seconds,
-    }
-
-
-def shown_figure(value: int | float | str) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:.4f}" if isinstance(value, float) and value < 10 else f"{value:,.0f}"
-
-
-def table(name: str, figures: dict[str, int | float | str]) -> Table:
-    shown = Table(title=f"digits on {name}", title_justify="left", show_header=False)
-    shown.add_column()
-    shown.add_column(justify="right")
-    for label, value in figures.items():
-        shown.add_row(label.replace("_", " "), shown_figure(value))
-    return shown
 
 
 @click.command()
 @preset_option
-@click.option("--images", "count", type=click.IntRange(1, HELD_OUT), default=HELD_OUT, help="How many; default all.")
+@click.option("--prompt", default=PROMPT, show_default=True, help="What the story begins with.")
+@click.option("--tokens", type=click.IntRange(1), default=TOKENS, show_default=True, help="How many to generate.")
+@clock_option
 @json_option
-def demo(config: LpuConfig, count: int, json_file: Path | None) -> None:
-    """Recognise handwritten digits on the core. Exit code 1 where RTL and golden model differ."""
-    console, split, model = Console(), load_split().first(count), FloatModel.load()
-    int8 = quantise(model)
-    with console.status(f"compiling the classifier for {config.name}"):
-        compiled = compile_digits(config, int8)
-    with console.status(f"building the simulator of {config.name} (once)"):
-        build(config)
-    with progress_bar(console, "simulating images", count) as progress:
-        evaluation = evaluate(compiled, model, int8, split, progress)
-    figures = figures_of(evaluation, compiled.report)
-    console.print(art_row(split.test_images, evaluation))
-    console.print(table(config.name, figures))
-    save_picture(PICTURE, split.test_images, evaluation)
+def demo(config: LpuConfig, prompt: str, tokens: int, clock: float, json_file: Path | None) -> None:
+    """Tell a story on the core. Exit code 1 where RTL and golden model, or cycles and prediction, differ."""
+    console = Console()
+    prepared, buckets = load(config, MODEL, None, None, None)
+    request = Request(tuple(prepared.tokenizer.encode(prompt)), tokens)
+    compile_and_build(console, buckets, request)
+    text, runs = tell(console, prepared, buckets, request, check=True)
+    held_out = perplexity_figures(perplexity(console, prepared, buckets))
+    figures = report(console, prepared, buckets, request, text, runs, clock, **held_out)
+    save_picture(PICTURE, buckets, bucket_figures(buckets, runs))
     console.print(f"picture: {PICTURE}")
     if json_file is not None:
-        write_atomically(json_file, json.dumps({"preset": config.name, **figures}, indent=2) + "\n")
-    if not evaluation.exact:
+        write_atomically(json_file, json.dumps(figures, indent=2) + "\n")
+    if not all(run.is_exact for run in runs):
         raise SystemExit(1)

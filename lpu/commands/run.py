@@ -1,21 +1,32 @@
-"""`lpu run`: a saved program image on the RTL and on the golden machine."""
+"""`lpu run`: a Llama, or a saved program image, on the RTL and on the golden model."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
-from compiler.image import ImageError, ProgramImage
+from compiler.image import MAGIC, ImageError, ProgramImage
 from hdl.config import LpuConfig
+from lpu.llama import clock_option, compile_and_build, load, model_options, report, tell
 from lpu.options import OutputPath, json_option, preset_option
+from models.llama.generate import Request
 from sim.compare import ImageComparison, compare_image
 from sim.files import write_atomically
+
+MODEL_OPTIONS = (
+    *("prompt", "tokens", "temperature", "seed", "no_check"),
+    *("tokenizer", "context", "calibrate", "clock"),
+)
+IMAGE_OPTIONS = ("inputs", "folder", "trace")
 
 
 class TensorFile(click.ParamType):
@@ -57,31 +68,83 @@ def table(image: ProgramImage, result: ImageComparison) -> Table:
 
 
 @click.command()
-@click.argument("image_file", metavar="IMAGE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", metavar="MODEL|IMAGE", type=click.Path(exists=True, path_type=Path))
 @preset_option
-@click.option("--input", "inputs", type=TensorFile(), multiple=True, help="Input tensors, one option each.")
-@click.option("--output", "folder", type=OutputPath(folder=True), help="Folder for output .npy.")
-@click.option("--trace", type=OutputPath(), help="Write the commit trace here.")
+@click.option("--prompt", default="", help="Model: what the text begins with; default nothing.")
+@click.option("--tokens", type=click.IntRange(1), default=64, show_default=True, help="Model: how many to generate.")
+@click.option("--temperature", type=float, default=0.0, help="Model: 0, the default, takes the likeliest token.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Model: of the noise; default 0.")
+@click.option("--no-check", is_flag=True, help="Model: do not compare with the golden model.")
+@model_options
+@clock_option
+@click.option("--input", "inputs", type=TensorFile(), multiple=True, help="Image: input tensors, one option each.")
+@click.option("--output", "folder", type=OutputPath(folder=True), help="Image: folder for output .npy.")
+@click.option("--trace", type=OutputPath(), help="Image: write the commit trace here.")
 @json_option
-def run(
-    image_file: Path,
+@click.pass_context
+def run(ctx: click.Context, path: Path, config: LpuConfig, json_file: Path | None, **options: Any) -> None:
+    """Run a model or a program image on the RTL; exit code 1 where it, or its cycles, differ from the golden model.
+
+    MODEL is a llama2.c checkpoint or the folder of a Hugging Face Llama: text appears as the core produces it. IMAGE
+    is a file of `lpu compile` or `lpu asm`: all its outputs are compared.
+    """
+    is_saved = is_image(path)
+    _check_options(ctx, MODEL_OPTIONS if is_saved else IMAGE_OPTIONS, "a model" if is_saved else "a program image")
+    given = {name: options[name] for name in (IMAGE_OPTIONS if is_saved else MODEL_OPTIONS)}
+    figures, is_exact = (run_image_file if is_saved else run_model)(path, config, **given)
+    if json_file is not None:
+        write_atomically(json_file, json.dumps(figures, indent=2) + "\n")
+    if not is_exact:
+        raise SystemExit(1)
+
+
+def is_image(path: Path) -> bool:
+    """Whether ``path`` is a program image; what is not may be a model."""
+    if path.is_dir():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def _check_options(ctx: click.Context, names: Sequence[str], wanted: str) -> None:
+    for parameter in ctx.command.params:
+        if parameter.name in names and ctx.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{parameter.opts[0]}: only for {wanted}")
+
+
+def run_model(
+    path: Path,
     config: LpuConfig,
-    inputs: tuple[tuple[str, np.ndarray], ...],
-    folder: Path | None,
-    trace: Path | None,
-    json_file: Path | None,
-) -> None:
-    """Run IMAGE on the RTL and on the golden machine; exit code 1 where they or the cycles differ."""
-    image = ProgramImage.load(image_file, config)
+    prompt: str,
+    tokens: int,
+    temperature: float,
+    seed: int,
+    no_check: bool,
+    tokenizer: Path | None,
+    context: int | None,
+    calibrate: Path | None,
+    clock: float,
+) -> tuple[dict[str, Any], bool]:
+    """Generate, print text and tables; the figures, and whether everything was as predicted."""
+    console = Console()
+    prepared, buckets = load(config, path, tokenizer, context, calibrate)
+    request = Request(tuple(prepared.tokenizer.encode(prompt)), tokens, temperature, seed)
+    compile_and_build(console, buckets, request)
+    text, runs = tell(console, prepared, buckets, request, not no_check)
+    return report(console, prepared, buckets, request, text, runs, clock), all(run.is_exact for run in runs)
+
+
+def run_image_file(
+    path: Path, config: LpuConfig, inputs: tuple[tuple[str, np.ndarray], ...], folder: Path | None, trace: Path | None
+) -> tuple[dict[str, Any], bool]:
+    """Run, print the table, save outputs; the figures, and whether everything was as predicted."""
+    image = ProgramImage.load(path, config)
     result = compare_image(image, given_once(inputs), trace)
     Console().print(table(image, result))
     if folder is not None:
         save_outputs(folder, result.outputs)
-    if json_file is not None:
-        figures = {"predicted_cycles": image.cycles, "measured_cycles": result.measured, "equal": result.equal}
-        write_atomically(json_file, json.dumps(figures, indent=2) + "\n")
-    if result.measured != image.cycles or not all(result.equal.values()):
-        raise SystemExit(1)
+    figures = {"predicted_cycles": image.cycles, "measured_cycles": result.measured, "equal": result.equal}
+    return figures, result.measured == image.cycles and all(result.equal.values())
 
 
 def save_outputs(folder: Path, outputs: dict[str, np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""`lpu demo` around a simulator that is stood in for: what it prints, writes, and when it fails."""
+"""`lpu digits` around a simulator that is stood in for: what it prints, writes, and when it fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from compiler.build import CompiledProgram
-from lpu.commands import demo
+from lpu.commands import digits
 from models.digits import golden
 from models.digits.data import Split
 from models.digits.evaluate import Evaluation
@@ -38,36 +38,36 @@ def late(*args: Any) -> Evaluation:
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Invoke:
-    monkeypatch.setattr(demo, "build", lambda config: None)
-    monkeypatch.setattr(demo, "PICTURE", tmp_path / "digits.png")
+    monkeypatch.setattr(digits, "build", lambda config: None)
+    monkeypatch.setattr(digits, "PICTURE", tmp_path / "digits.png")
 
     def run(evaluate: Callable[..., Evaluation], *args: str) -> Result:
-        monkeypatch.setattr(demo, "evaluate", evaluate)
-        return CliRunner().invoke(demo.demo, ["--images", "5", *args])
+        monkeypatch.setattr(digits, "evaluate", evaluate)
+        return CliRunner().invoke(digits.digits, ["--images", "5", *args])
 
     return run
 
 
 def test_an_exact_run_prints_its_figures_and_the_picture(invoke: Invoke, tmp_path: Path) -> None:
-    result = invoke(perfect, "--json", str(tmp_path / "demo.json"))
+    result = invoke(perfect, "--json", str(tmp_path / "digits.json"))
     assert result.exit_code == 0
     assert "images with predicted cycles" in result.output
     assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
-    figures = json.loads((tmp_path / "demo.json").read_text())
+    figures = json.loads((tmp_path / "digits.json").read_text())
     assert (figures["preset"], figures["images"], figures["images_with_equal_logits"]) == ("small", 5, 5)
     assert figures["simulated_images_per_second"] == 2.5
 
 
 def test_one_image_off_by_a_cycle_fails(invoke: Invoke, tmp_path: Path) -> None:
-    result = invoke(late, "--json", str(tmp_path / "demo.json"))
+    result = invoke(late, "--json", str(tmp_path / "digits.json"))
     assert result.exit_code == 1
-    assert json.loads((tmp_path / "demo.json").read_text())["images_with_predicted_cycles"] == 4
+    assert json.loads((tmp_path / "digits.json").read_text())["images_with_predicted_cycles"] == 4
 
 
 def test_terminal_art_shades_from_empty_to_full() -> None:
     image = np.zeros(64, np.int8)
     image[0], image[9], image[63] = 16, 8, 1
-    lines = demo.terminal_art(image).split("\n")
+    lines = digits.terminal_art(image).split("\n")
     assert [len(line) for line in lines] == [16] * 8
     assert (lines[0], lines[1]) == ("@@" + 14 * " ", "  ==" + 12 * " ")
     assert lines[7] == 16 * " "
