@@ -25,6 +25,7 @@ _BINARY: Mapping[OpKind, Callable[..., np.ndarray]] = {
     OpKind.QUANTISE_STATIC: operators.quantise_static,
     OpKind.SOFTMAX: operators.softmax,
     OpKind.ROPE_PROJECT: operators.rope_project,
+    OpKind.ARGMAX_ROUNDED: operators.argmax_rounded,
     OpKind.EXP2_GATE: operators.exp2_gate,
     OpKind.TO_FLOAT: operators.to_float,
     OpKind.ASSIGN: lambda value: value,
@@ -92,7 +93,7 @@ def _by_position(op: Op, operands: list[np.ndarray]) -> np.ndarray:
         case OpKind.GIVEN_OR:
             return operators.given_or(int(operands[0][0, 0]), int(operands[1][0, 0]))
         case OpKind.NOISE:
-            return operators.gumbel(operands[0], op.output.shape[1])
+            return operators.gumbel(operands[0], operands[1], op.output.shape[1])
         case OpKind.GATHER:
             return operators.gather(operands[0], int(operands[1][0, 0]))
         case OpKind.KV_INDEX:

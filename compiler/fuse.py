@@ -145,6 +145,7 @@ _ROW_KINDS = frozenset(
         OpKind.CAUSAL_MASK,
         OpKind.ATTENTION,
         OpKind.EXP2_GATE,
+        OpKind.ARGMAX_ROUNDED,
         OpKind.EMBED,
         OpKind.QUOTIENT,
         OpKind.PICK,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.ir import DType, Op, OpKind, Tensor
-from golden.operators import margin
+from golden.operators import margin, tag_mask
 from golden.operators.noise import channel_keys
 from hdl.config import LpuConfig
 
@@ -44,6 +44,16 @@ def _argmax_needs(config: LpuConfig, op: Op) -> Needs:
         return consts, ()
     largest = Tensor(f"{op.name}.largest", (rows, 1), dtype)
     return consts, (largest, Tensor(f"{op.name}.candidates", (rows, columns + padding), DType.INT32))
+
+
+def _rounded_needs(config: LpuConfig, op: Op) -> Needs:
+    """Tags, what lanes beyond the row cannot pass, and the two rows that take turns."""
+    columns = op.inputs[0].shape[1]
+    padding, mask = -columns % config.lanes, tag_mask(columns)
+    tags = constant(f"{op.name}.tag", [*(mask - n for n in range(columns)), *([0] * padding)])
+    limit = (_padding_limit(config, op, DType.FP32),) if padding else ()
+    turns = min(2, -(-columns // config.lanes))
+    return (tags, *limit), (Tensor(f"{op.name}.turns", (turns, config.lanes), DType.FP32),)
 
 
 def _padding_limit(config: LpuConfig, op: Op, dtype: DType) -> Tensor:
@@ -132,9 +142,10 @@ def _lane_numbers(config: LpuConfig, op: Op) -> Needs:
 
 
 def _noise_needs(config: LpuConfig, op: Op) -> Needs:
-    """The channels' keys; addend and factor of the row."""
+    """The channels' keys; of the row: addend, factor, and the temperature in the unit of the logarithms."""
     keys = constant(f"{op.name}.keys", channel_keys(op.output.shape[1])[0].tolist())
-    return (keys,), (Tensor(f"{op.name}.addend", (1, 1), DType.INT32), Tensor(f"{op.name}.factor", (1, 1), DType.FP32))
+    addend = Tensor(f"{op.name}.addend", (1, 1), DType.INT32)
+    return (keys,), (addend, *(Tensor(f"{op.name}.{part}", (1, 1), DType.FP32) for part in ("factor", "unit")))
 
 
 _NEEDS = {
@@ -147,6 +158,7 @@ _NEEDS = {
     OpKind.ROPE_PROJECT: _rope_needs,
     OpKind.ATTENTION: _attention_needs,
     OpKind.EXP2_GATE: _gate_needs,
+    OpKind.ARGMAX_ROUNDED: _rounded_needs,
     OpKind.EMBED: _embed_needs,
     OpKind.PICK: _lane_numbers,
     OpKind.PUT: _lane_numbers,

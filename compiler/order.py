@@ -7,7 +7,7 @@ it overwrites, the operators whose tensors it writes over, and the one before it
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -26,8 +26,11 @@ class Order:
     def __init__(self, config: LpuConfig, bundles: Sequence[Bundle], lags: Sequence[Mapping[int, int]]) -> None:
         self.before = _precedence(config, bundles)
         self.tails = [float(bundle.length) for bundle in bundles]
+        stages = _stages(bundles)
         for number in reversed(range(len(bundles))):
-            for producer, lag in lags[number].items():
+            before = stages[number]
+            follows = [] if before is None else [(before, _busiest(bundles[before]))]
+            for producer, lag in (*lags[number].items(), *follows):
                 self.tails[producer] = max(self.tails[producer], lag + self.tails[number])
 
     def by_priority(self, rng: np.random.Generator | None = None, jitter: float = 0.0) -> list[int]:
@@ -51,17 +54,33 @@ class Order:
         return order
 
 
+def _stages(bundles: Sequence[Bundle]) -> list[int | None]:
+    """For each bundle, the one before it in its stage."""
+    latest: dict[tuple[str, str], int] = {}
+    before: list[int | None] = []
+    for number, bundle in enumerate(bundles):
+        before.append(latest.get((bundle.group, bundle.stage)))
+        latest[bundle.group, bundle.stage] = number
+    return before
+
+
+def _busiest(bundle: Bundle) -> int:
+    """Cycles for which a bundle keeps one queue: those of its stage cannot follow more closely, on average."""
+    busy: Counter[str] = Counter()
+    for slot in bundle.slots:
+        busy[slot.queue.name] += slot.instruction["count"]
+    return max(busy.values())
+
+
 def _precedence(config: LpuConfig, bundles: Sequence[Bundle]) -> list[set[int]]:
     """For each bundle, those that must be placed before it."""
     before: list[set[int]] = [set() for _ in bundles]
-    rows, stages, groups = SramRows(config), dict[tuple[str, str], int](), defaultdict[str, list[int]](list)
+    rows, stages, groups = SramRows(config), _stages(bundles), defaultdict[str, list[int]](list)
     writer: dict[Cell, int] = {}
     readers: dict[Cell, list[int]] = defaultdict(list)
     for number, bundle in enumerate(bundles):
         before[number].update(i for name in bundle.overwrites for i in groups[name])
-        key = bundle.group, bundle.stage
-        before[number].update([stages[key]] if key in stages else [])
-        stages[key] = number
+        before[number].update(i for i in [stages[number]] if i is not None)
         groups[bundle.group].append(number)
         for slot in _sorted_slots(bundle):
             for cell in _cells(rows, slot):

@@ -174,3 +174,16 @@ def test_refusals() -> None:
     graph.output(graph.pick(graph.constant("long", singles(1, 1, 40), "fp32"), i))
     with pytest.raises(CompileError, match="a row of 40: must be at most 16"):
         compile_graph(SMALL, graph)
+
+
+@all_cores
+@pytest.mark.parametrize("columns", [16, 40, 512])
+def test_argmax_rounded(config: LpuConfig, columns: int) -> None:
+    """The plain arg-max where no two values are near, and the rule where values are equal."""
+    graph = Graph("argmax")
+    graph.output(graph.argmax_rounded(graph.input("x", (1, columns), "fp32"), "y"))
+    rows = [singles(seed, 1, columns, scale=9) for seed in range(3)]
+    assert [int(evaluate(graph, {"x": row})["y"][0, 0]) for row in rows] == [int(row.argmax()) for row in rows]
+    equal = np.full((1, columns), 3, np.float32)
+    assert evaluate(graph, {"x": equal})["y"] == 0 and evaluate(graph, {"x": -equal})["y"] == columns - 1
+    check(config, graph, *({"x": row} for row in (*rows, equal, -equal)))

@@ -106,6 +106,17 @@ class LlamaOperators(GraphBase):
         self._require_row(name, scale, x.shape[1])
         return self._op(OpKind.EXP2_GATE, name, (x, scale), x.shape, DType.FP32)
 
+    def argmax_rounded(self, x: Tensor, name: str = "") -> Tensor:
+        """The column of the largest of finite values without their last bits: fp32 [1, N] -> int32 [1, 1].
+
+        As many bits as a column number has; of 24 bits of a number, 15 stay for 512 columns. The result is there a few
+        cycles after the last value, that of ``argmax`` after all of them have been looked at twice.
+        """
+        name = name or self._auto_name(OpKind.ARGMAX_ROUNDED)
+        self._require_several(name, x)
+        self._require(x.shape[0] == 1, name, x, "must have one row")
+        return self._op(OpKind.ARGMAX_ROUNDED, name, (x,), (1, 1), DType.INT32)
+
     def embed(self, table: Tensor, index: Tensor, name: str = "") -> Tensor:
         """y[0] = table[index] as int32, by the matrix unit: constant int8 [V, N], int32 [1, 1] -> int32 [1, N].
 
@@ -151,15 +162,16 @@ class LlamaOperators(GraphBase):
         self._require_index(name, other)
         return self._op(OpKind.GIVEN_OR, name, (given, other), (1, 1), DType.INT32)
 
-    def noise(self, counter: Tensor, n: int, name: str = "") -> Tensor:
-        """Standard Gumbel noise of n <= 2048 channels, a function of the counter: int32 [1, 1] -> fp32 [1, n].
+    def noise(self, counter: Tensor, temperature: Tensor, n: int, name: str = "") -> Tensor:
+        """y = T G, standard Gumbel noise G of n <= 2048 channels from a counter: int32, fp32 [1, 1] -> fp32 [1, n].
 
-        arg-max of logits / T + noise is a sample of softmax(logits / T). Counters: see ``golden.operators.WEYL``.
+        arg-max of logits + y is a sample of softmax(logits / T). Counters: see ``golden.operators.WEYL``.
         """
         name = name or self._auto_name(OpKind.NOISE)
         self._require_index(name, counter)
+        self._require_float(name, temperature, (1, 1))
         self._require(1 <= n <= MOST_CHANNELS, name, counter, f"{n} channels: must be 1..{MOST_CHANNELS}")
-        return self._op(OpKind.NOISE, name, (counter,), (1, n), DType.FP32)
+        return self._op(OpKind.NOISE, name, (counter, temperature), (1, n), DType.FP32)
 
     def assign(self, state: Tensor, value: Tensor, name: str = "") -> Tensor:
         """state = value, of its shape and dtype; returns ``state``."""

@@ -65,6 +65,7 @@ class OpKind(enum.StrEnum):
     PUT = "put"
     GIVEN_OR = "given_or"
     ASSIGN = "assign"
+    ARGMAX_ROUNDED = "argmax_rounded"
     NOISE = "noise"
 
 

@@ -122,7 +122,7 @@ class _Builder:
         factor = g.mul(self._constant("classifier.scale", model.classifier.scale), scale)
         logits = g.dequantise(g.matmul(q, table, "classify"), factor, name="logits")
         g.output(logits)
-        return g.argmax(logits, "choice")
+        return g.argmax_rounded(logits, "choice")
 
     def _next(self, choice: Tensor) -> None:
         """The next token: given, or else chosen; the position moves on."""
@@ -192,8 +192,9 @@ class _Builder:
         gate = g.exp2_gate(g.to_float(g.matmul(q, w1, f"{n}gate")), f1, f"{n}silu")
         w3 = g.constant(f"{n}w3", layer.w3.codes)
         hidden = g.mul(g.to_float(g.matmul(q, w3, f"{n}up")), gate, f"{n}hidden")
-        codes, step = g.quantise(hidden, f"{n}hidden.codes")
         w2, c2 = self._weights(f"{n}w2", layer.w2, -layer.up / LOG2_E)
-        f2 = g.mul(g.mul(c2, scale, f"{n}w2.scaled"), step, f"{n}w2.factor")
+        scaled = g.mul(c2, scale, f"{n}w2.scaled")
+        codes, step = g.quantise(hidden, f"{n}hidden.codes")
+        f2 = g.mul(scaled, step, f"{n}w2.factor")
         down = g.dequantise(g.matmul(codes, w2, f"{n}down"), f2)
         g.assign(self.x, g.add(down, self.x), f"{n}ffn.add")

@@ -8,6 +8,7 @@ from compiler.bundle import Bundle
 from compiler.fuse import Pass, Source
 from compiler.ir import OpKind
 from compiler.lower.argmax import Argmax
+from compiler.lower.argmax_rounded import ArgmaxRounded
 from compiler.lower.attention import Attention
 from compiler.lower.base import Lowering
 from compiler.lower.element_wise import ElementWise
@@ -40,6 +41,7 @@ _ROWS: dict[OpKind, type[Lowering]] = {
     OpKind.CAUSAL_MASK: CausalMask,
     OpKind.ATTENTION: Attention,
     OpKind.EXP2_GATE: Exp2Gate,
+    OpKind.ARGMAX_ROUNDED: ArgmaxRounded,
     OpKind.EMBED: Embed,
     OpKind.QUOTIENT: Quotient,
     OpKind.PICK: Pick,

@@ -147,7 +147,7 @@ class Attention(Lowering):
     def _feed_values(self, b: BundleBuilder, r: int, cycle: int) -> Flow:
         values, first = self.placement[self.values], self._key_tile(r) * self.config.superlanes
         addresses = [a for group in range(self.groups) for a in self._steps(values, first, 1, group)]
-        cycle = max(cycle, self.steps)
+        cycle = max(cycle, self.steps + 1)  # the way through the switch is one longer
         self._load(b, values, addresses, cycle, transpose=True)
         flow = self._read(b, self.over_tiles(self.codes, r), self.groups, self.steps, cycle)
         return self._multiply(b, flow, {"start": 1, "emit": 1}, cycle)

@@ -23,6 +23,7 @@ from golden.operators.noise import (
 from hdl.isa import AddOp, IntOp, MulOp, SfuOp
 
 PITCH = 6
+WAIT = 1
 BLOCK = 4
 """Tiles that follow one another: as many as the shortest gap of a pipe, INT's and ADD's around the sum t + f."""
 
@@ -37,12 +38,13 @@ class Noise(Lowering):
             yield self.at_pitch(partial(self._block, tile, min(BLOCK, self.tiles - tile)))
 
     def _row_words(self) -> Bundle:
-        addend, factor = self.p.scratch
+        addend, factor, unit = self.p.scratch
         b = self.builder()
         v = Pipeline(self.config, b)
         counter = self.over_tiles(self.p.x, 0)
         low = v.op(IntOp.AND, counter, Imm(SIGNIFICAND_MASK))
         v.op(IntOp.OR, low, Imm(ONE), to=self.to(addend, 0))
+        v.op(MulOp.FMUL, self.over_tiles(self.op.inputs[1], 0), Imm.of(UNIT), to=self.to(unit, 0))
         mixed = v.op(MulOp.FMUL, v.op(AddOp.I2F, counter), Imm.of(MULTIPLIER))
         for _ in range(ROUNDS):
             word = v.op(IntOp.AND, v.op(IntOp.XOR, mixed, counter), Imm(ROUND_MASK))
@@ -58,8 +60,9 @@ class Noise(Lowering):
         product = v.op(MulOp.FMUL, factor, v.op(SfuOp.EXP2, power, count=n, pitch=pitch), count=n, pitch=pitch)
         draw = v.op(AddOp.I2F, v.op(IntOp.AND, product, Imm(DRAW_MASK), count=n, pitch=pitch), count=n, pitch=pitch)
         place = v.op(AddOp.FADD, self._fine(v, tile, n, pitch, draw.ready - 1), draw, count=n, pitch=pitch)
-        log_e = _logarithm(v, _logarithm(v, place, LOG_U_OFFSET, 1), LOG_E_OFFSET)
-        v.op(MulOp.FMUL, log_e, Imm.of(UNIT), count=n, pitch=pitch, to=self.to(self.p.output, 0, tile))
+        log_e = _logarithm(v, _logarithm(v, place, LOG_U_OFFSET, WAIT), LOG_E_OFFSET)
+        unit = self.over_tiles(self.p.scratch[2], 0)
+        v.op(MulOp.FMUL, log_e, unit, count=n, pitch=pitch, to=self.to(self.p.output, 0, tile))
         return b.build()
 
     def _fine(self, v: Pipeline, tile: int, n: int, pitch: int, earliest: int = 0) -> Reg:

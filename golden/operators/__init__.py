@@ -12,7 +12,7 @@ from golden.operators.integer import add_bias, matmul
 from golden.operators.noise import WEYL, gumbel
 from golden.operators.operands import Float32, OperatorError, Tensor
 from golden.operators.quantisation import dequantise, quantise, quantise_static, rescale, to_float
-from golden.operators.reductions import SUM_WIDTH, argmax, row_absmax, row_max, row_sum
+from golden.operators.reductions import SUM_WIDTH, argmax, argmax_rounded, row_absmax, row_max, row_sum, tag_mask
 from golden.operators.token import causal_mask, embed, given_or, pick, put
 from golden.operators.transformer import (
     causal_limit,
@@ -33,6 +33,7 @@ __all__ = [
     "add",
     "add_bias",
     "argmax",
+    "argmax_rounded",
     "attention",
     "causal_limit",
     "causal_mask",
@@ -65,5 +66,6 @@ __all__ = [
     "silu_mul",
     "softmax",
     "subtract",
+    "tag_mask",
     "to_float",
 ]

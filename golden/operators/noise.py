@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from golden.numerics import Int32, exp2, fadd, fmul, i2f, nlog2
-from golden.operators.operands import Float32, OperatorError, constant, describe, singles
+from golden.operators.operands import Float32, constant, is_row, require, singles, words
 
 WEYL = 0x9E3779B9
 """The counter at position p of a sequence is start + p * WEYL, modulo 2^32."""
@@ -37,21 +37,22 @@ MOST_CHANNELS = 1 << 11
 """Channels whose keys differ in the upper half and in the lower half."""
 
 
-def gumbel(counter: Int32, n: int) -> Float32:
-    """Standard Gumbel noise of n channels: int32 [1, 1] -> float32 [1, n], finite, -2.2 < G < 15.
+def gumbel(counter: Int32, scale: Float32, n: int) -> Float32:
+    """G * scale of n channels, -2.2 < G < 15: int32 [1, 1], float32 [1, 1] -> float32 [1, n].
 
-    Raises OperatorError for another type or shape, or unless 1 <= n <= 2048.
+    The scale is the temperature, where it is the logits that are not divided by it: logits + T G.
+    Raises OperatorError for other types or shapes, or unless 1 <= n <= 2048.
     """
+    fits = is_row(counter, 1, np.int32) and is_row(scale, 1) and 1 <= n <= MOST_CHANNELS
+    require(fits, "noise", f"must be int32 [1, 1], float32 [1, 1], and n = {n} in 1..{MOST_CHANNELS}", counter, scale)
     draws, fine = _draws(counter, n)
     log_u = nlog2(fadd(i2f(draws), fine)) + np.int32(LOG_U_OFFSET)
     log_e = nlog2(i2f(log_u)) + np.int32(LOG_E_OFFSET)
-    return singles(fmul(i2f(log_e), constant(UNIT)))
+    return singles(fmul(i2f(log_e), fmul(words(scale), constant(UNIT))))
 
 
 def _draws(counter: Int32, n: int) -> tuple[Int32, Int32]:
     """t and the word of f: int32 [1, n]."""
-    if counter.dtype != np.int32 or counter.shape != (1, 1) or not 1 <= n <= MOST_CHANNELS:
-        raise OperatorError(f"noise: {describe(counter)}: must be int32 [1, 1], and n = {n} in 1..{MOST_CHANNELS}")
     addend, factor = row_words(counter)
     fine = addend ^ channel_keys(n)
     return fmul(factor, exp2(fmul(fine, factor))) & DRAW_MASK, fine

@@ -54,6 +54,24 @@ def argmax(x: Tensor) -> NDArray[np.int64]:
     return index
 
 
+def tag_mask(columns: int) -> int:
+    """The last bits of a word that :func:`argmax_rounded` writes columns to."""
+    return (1 << max(1, (columns - 1).bit_length())) - 1
+
+
+def argmax_rounded(x: Float32) -> Int32:
+    """Index of the largest value of a row, of values without their last bits: tag_mask(N) - n stands there instead.
+
+    float32 [1, N] -> int32 [1, 1]. Among equals the lowest index wins for positive values, the highest for negative.
+    Contract: finite values. Raises OperatorError for other types or shapes.
+    """
+    require(x.dtype == np.float32 and x.ndim == 2 and len(x) == 1, "argmax_rounded", "must be float32 [1, N]", x)
+    mask = np.int32(tag_mask(x.shape[1]))
+    tagged = (words(x) & ~mask) | (mask - np.arange(x.shape[1], dtype=np.int32))
+    index: Int32 = mask - (_row_max(tagged) & mask)
+    return index
+
+
 def _row_max(x: Int32) -> Int32:
     """Padded with copies of its last entry to a power of two, then in halves; the order does not matter."""
     width = 1 << (x.shape[-1] - 1).bit_length()
