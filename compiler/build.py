@@ -32,8 +32,10 @@ class CompiledProgram:
     owners: Owners
 
 
-def compile_graph(config: LpuConfig, graph: Graph, steps: int | None = None) -> CompiledProgram:
+def compile_graph(config: LpuConfig, graph: Graph, steps: int | None = None, effort: int = 0) -> CompiledProgram:
     """Compile and verify; ``steps``: the program runs the graph that often, from state to state.
+
+    ``effort``: how many orders the scheduler tries.
 
     Raises CompileError for what the core cannot do or hold, VerifyError if a pass has produced an illegal program.
     """
@@ -43,7 +45,7 @@ def compile_graph(config: LpuConfig, graph: Graph, steps: int | None = None) -> 
     passes = fuse(config, graph)
     placement = place(config, graph, passes)
     _check_tensors(graph, placement)
-    plan = schedule(config, lower(config, passes, placement))
+    plan = schedule(config, lower(config, passes, placement), effort)
     emission = emit(config, plan.issues, plan.blocks, steps)
     tensors = _tensors(passes, placement, plan, emission.lead)
     memory = _memory(config, placement, tensors)

@@ -33,15 +33,14 @@ class Order:
             for producer, lag in (*lags[number].items(), *follows):
                 self.tails[producer] = max(self.tails[producer], lag + self.tails[number])
 
-    def by_priority(self, rng: np.random.Generator | None = None, jitter: float = 0.0) -> list[int]:
-        """Numbers of the bundles, longest tail first among those that may be placed; ``jitter``: added to it."""
-        noise = np.zeros(len(self.tails)) if rng is None else rng.uniform(0, jitter, len(self.tails))
+    def by_priority(self, priorities: Sequence[float]) -> list[int]:
+        """Numbers of the bundles, of those that may be placed always the one of the largest priority next."""
         after: dict[int, list[int]] = defaultdict(list)
         for number, needed in enumerate(self.before):
             for other in needed:
                 after[other].append(number)
         waiting = [len(needed) for needed in self.before]
-        ready = [(-self.tails[i] - noise[i], i) for i, n in enumerate(waiting) if n == 0]
+        ready = [(-priorities[i], i) for i, n in enumerate(waiting) if n == 0]
         heapq.heapify(ready)
         order = []
         while ready:
@@ -50,7 +49,7 @@ class Order:
             for other in after[number]:
                 waiting[other] -= 1
                 if waiting[other] == 0:
-                    heapq.heappush(ready, (-self.tails[other] - noise[other], other))
+                    heapq.heappush(ready, (-priorities[other], other))
         return order
 
 

@@ -1,7 +1,6 @@
 """Bundles -> cycles: each bundle issues at the earliest cycle that queues, streams, unit state and data allow.
 
-Occupancy is a bit set over cycles, one Python integer per resource: a queue, a unit's state, or a stream at a
-position. A bundle may issue before bundles that precede it in the program where no data dependency forbids it; within
+A bundle may issue before bundles that precede it in the program where no data dependency forbids it; within
 a stage of an operator bundles keep their order.
 
 The first iteration of a repeated block is scheduled like everything else; later ones are the same, one period apart,
@@ -12,23 +11,25 @@ and around the block each leaves the time that a LOOP takes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.bound import needs_of
-from compiler.bundle import Bundle, Flow, Slot, hops
+from compiler.bundle import Bundle, hops
 from compiler.ir import CompileError
+from compiler.occupancy import Accesses, Found, Key, Occupancy, fits_alone
 from compiler.order import Order
-from compiler.rows import READS, WRITES, SramRows, UnitTables
+from compiler.rows import READS, WRITES, SramRows
 from hdl.config import LpuConfig
-from hdl.isa import LOOP_CYCLES, WRITE_TO_READ, Instruction
+from hdl.isa import LOOP_CYCLES, Instruction
 
-JITTERS = (10.0, 30.0, 100.0)
-"""Cycles by which shuffled orders may prefer a bundle."""
+NUDGED, NUDGE = 0.1, 40.0
+"""Share of the bundles whose priority a new trial changes, and by how many cycles."""
 PATIENCE = 16
 """Cycles tried for a bundle before asking whether it can be issued at all."""
 
@@ -55,7 +56,7 @@ class Repetition:
 
 
 def schedule(config: LpuConfig, bundles: Iterable[Bundle], effort: int = 0) -> Schedule:
-    """Place all bundles: of several orders, the one that takes the fewest cycles; ``effort``: how many shuffled ones.
+    """Place all bundles, in the best order found by ``effort`` changes of their priorities, one after the other.
 
     Raises CompileError when a bundle cannot be placed at all.
     """
@@ -70,129 +71,6 @@ def schedule(config: LpuConfig, bundles: Iterable[Bundle], effort: int = 0) -> S
     return Schedule(dict(scheduler.issues), placed, tuple(scheduler.blocks))
 
 
-def fits_alone(bundle: Bundle) -> bool:
-    """Whether a bundle can be issued at all, on a core that does nothing else."""
-    return _Occupancy().fit(bundle, 0) is not None
-
-
-# --------------------------------------------------------------------- occupancy
-
-
-Key = str | tuple[int, int]
-"""Queue or state by name, or (encoded stream, position)."""
-Found = list[tuple[Key, int, int]]
-"""What a bundle takes: key, cycle, and the pattern of cycles from there on."""
-
-
-@cache
-def _pattern(count: int, pitch: int) -> int:
-    """Bits 0, pitch, ..., (count-1)*pitch."""
-    if pitch == 1:
-        return (1 << count) - 1
-    return sum(1 << i * pitch for i in range(count))
-
-
-@dataclass
-class _Occupancy:
-    """What is taken when; ``fit`` finds streams for a bundle at a cycle, ``take`` reserves them."""
-
-    taken: dict[Key, int] = field(default_factory=lambda: defaultdict(int))
-
-    def wait(self, bundle: Bundle, start: int) -> int:
-        """0 if queues and states are free from ``start``, else a number of cycles before which they cannot be."""
-        for span in bundle.spans:
-            hit = (self.taken[span.resource] >> (start + span.cycle)) & ((1 << span.length) - 1)
-            if hit:
-                return hit.bit_length()
-        return 0
-
-    def fit(self, bundle: Bundle, start: int) -> Found | None:
-        """The (key, cycle, pattern) of everything a bundle takes, or None where streams or itself are in the way."""
-        found: Found = []
-        own: dict[Key, int] = defaultdict(int)
-        for span in bundle.spans:
-            pattern = (1 << span.length) - 1
-            if own[span.resource] >> span.cycle & pattern:
-                return None
-            own[span.resource] |= pattern << span.cycle
-            found.append((span.resource, start + span.cycle, pattern))
-        for flow in bundle.flows:
-            pattern = _pattern(flow.count, flow.pitch)
-            links = next((links for links in _links(flow) if self._free(links, pattern, own, start)), None)
-            if links is None:
-                return None
-            for key, cycle in links:
-                own[key] |= pattern << cycle
-                found.append((key, start + cycle, pattern))
-        return found
-
-    def _free(self, links: list[tuple[Key, int]], pattern: int, own: Mapping[Key, int], start: int) -> bool:
-        taken = self.taken
-        return not any(((taken[key] >> (start + cycle)) | (own.get(key, 0) >> cycle)) & pattern for key, cycle in links)
-
-    def take(self, found: Found) -> None:
-        for key, cycle, pattern in found:
-            self.taken[key] |= pattern << cycle
-
-
-def _links(flow: Flow) -> Iterator[list[tuple[Key, int]]]:
-    """For each candidate stream: the ((stream, position), cycle) that the flow occupies, up to its reader.
-
-    A value driven at p in cycle t is on the stream at p +- h in t + h; the registers at p itself are not touched.
-    """
-    step = 1 if flow.reader.position > flow.driver.position else -1
-    for code in flow.candidates:
-        yield [
-            ((code + 2 * byte, flow.driver.position + step * h), flow.cycle + h)
-            for h in range(1, hops(flow.driver, flow.reader) + 1)
-            for byte in range(flow.width.streams)
-        ]
-
-
-# ------------------------------------------------------------- data dependencies
-
-
-@dataclass
-class _Accesses:
-    """Latest cycles of SRAM accesses per unit, [slices, depth_rows]; -1 where there was none."""
-
-    rows: SramRows
-    last_write: UnitTables = field(default_factory=UnitTables)
-    last_read: UnitTables = field(default_factory=UnitTables)
-
-    def copy(self) -> _Accesses:
-        copies = [
-            UnitTables({unit: table.copy() for unit, table in t.items()}) for t in (self.last_write, self.last_read)
-        ]
-        return _Accesses(self.rows, *copies)
-
-    def earliest(self, bundle: Bundle) -> int:
-        """First start cycle at which each row is written before it is read, and done with before it is overwritten."""
-        start = 0
-        for slot in bundle.slots:
-            for table in self._ordered_after(slot):
-                if slot.queue.unit in table:
-                    cells, cycles = self.rows.of(slot)
-                    start = max(start, int((table[slot.queue.unit][cells] + WRITE_TO_READ - cycles).max()))
-        return start
-
-    def _ordered_after(self, slot: Slot) -> list[UnitTables]:
-        if slot.instruction.op in READS:
-            return [self.last_write]
-        return [self.last_write, self.last_read] if slot.instruction.op in WRITES else []
-
-    def record(self, bundle: Bundle, start: int) -> None:
-        for slot in bundle.slots:
-            if slot.instruction.op not in READS | WRITES:
-                continue
-            cells, cycles = self.rows.of(slot)
-            if slot.reach:
-                cycles = cycles + slot.instruction.duration - 1
-            reading = slot.instruction.op in READS
-            table = (self.last_read if reading else self.last_write)[slot.queue.unit]
-            table[cells] = np.maximum(table[cells], cycles + start)
-
-
 # --------------------------------------------------------------------- scheduler
 
 
@@ -205,7 +83,7 @@ class _State:
     counts: tuple[int, int]
     latest: dict[tuple[str, str], int]
     last_access: dict[str, int]
-    data: _Accesses
+    data: Accesses
 
 
 class _Scheduler:
@@ -214,8 +92,8 @@ class _Scheduler:
         self.issues: dict[str, list[tuple[int, Instruction]]] = defaultdict(list)
         self.placed: list[tuple[Bundle, int]] = []
         self.blocks: list[Repetition] = []
-        self._data = _Accesses(SramRows(config))
-        self._occupancy = _Occupancy()
+        self._data = Accesses(SramRows(config))
+        self._occupancy = Occupancy()
         self._founds: list[Found] = []
         self._latest: dict[tuple[str, str], int] = {}
         self._last_access: dict[str, int] = {}
@@ -247,15 +125,22 @@ class _Scheduler:
         first = iterations[0]
         order = Order(self._config, first, needs_of(self._config, first))
         rng = np.random.default_rng(0)
-        orders = [list(range(len(first))), order.by_priority()]
-        orders += [order.by_priority(rng, rng.choice(JITTERS)) for _ in range(effort)]
-        results = []
-        for number, candidate in enumerate(orders):
-            before = self._state()
-            results.append((self._place_all([[part[i] for i in candidate] for part in iterations], is_block), number))
-            self._restore(before)
-        best = orders[min(results)[1]]
+        best, least = list(range(len(first))), self._trial(iterations, range(len(first)), is_block)
+        priorities = np.array(order.tails)
+        for trial in range(effort + 1):
+            changed = priorities + (_nudges(rng, len(first)) if trial else 0)
+            candidate = order.by_priority(changed.tolist())
+            cycles = self._trial(iterations, candidate, is_block)
+            if cycles <= least:
+                best, least, priorities = candidate, cycles, changed
         self._place_all([[part[i] for i in best] for part in iterations], is_block)
+
+    def _trial(self, iterations: Sequence[Sequence[Bundle]], order: Sequence[int], is_block: bool) -> int:
+        """The cycle in which all of it is done in an order; nothing stays placed."""
+        before = self._state()
+        cycles = self._place_all([[part[i] for i in order] for part in iterations], is_block)
+        self._restore(before)
+        return cycles
 
     def _place_all(self, iterations: Sequence[Sequence[Bundle]], is_block: bool) -> int:
         """The cycle in which all of it is done."""
@@ -388,6 +273,11 @@ def _check_alike(first: Sequence[Bundle], later: Sequence[Bundle]) -> None:
         )
         if not alike:
             raise CompileError(f"{b.group}: its instructions differ from those of {a.group}, the same of iteration 0")
+
+
+def _nudges(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+    changes: NDArray[np.float64] = rng.normal(0, NUDGE, n) * (rng.random(n) < NUDGED)
+    return changes
 
 
 @cache

@@ -59,7 +59,8 @@ def needs_of(config: LpuConfig, shape: LlamaShape, is_tied: bool, context: int) 
 
     dim, hidden, vocabulary = shape.dim, shape.hidden, shape.vocabulary
     weights, data = UnitKind.WEIGHT_MEMORY, UnitKind.DATA_MEMORY
-    yield Need("embedding and classifier", weights, tiles(vocabulary, dim) * (1 if is_tied else 2))
+    in_rows = config.superlanes > 1  # the embedding is looked up in the data groups
+    yield Need("embedding and classifier", weights, tiles(vocabulary, dim) * (1 if is_tied or in_rows else 2))
     attention = tiles(queries + keys + values, dim) + tiles(dim, queries)
     yield Need(f"attention weights, {shape.layers} layers", weights, shape.layers * attention)
     ffn = 2 * tiles(hidden, dim) + tiles(dim, hidden)
@@ -69,7 +70,7 @@ def needs_of(config: LpuConfig, shape: LlamaShape, is_tied: bool, context: int) 
     layer = words(dim, dim, dim, dim, hidden, hidden, keys, values, heads, heads, heads)
     yield Need(f"scales and gains, {shape.layers} layers", data, shape.layers * layer)
     yield Need("scales and gains, embedding and classifier", data, words(vocabulary, vocabulary, dim, dim))
-    if config.superlanes > 1:
+    if in_rows:
         yield Need("embedding, by rows", data, vocabulary * -(-dim // lanes) * lanes)
     yield Need("angles of positions", data, 2 * (-(-context // STEP) + STEP) * words(lanes))
     yield Need("sequence, residual, logits", data, words(context + lanes, dim, vocabulary))

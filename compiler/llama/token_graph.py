@@ -1,8 +1,8 @@
 """The graph of one token of a Llama, from the token in SRAM to the next one; everything that varies is data.
 
 States: ``token`` and ``position`` [1, 1]; ``tokens``, the sequence, L a row, -1 where it is open; the residual ``x``;
-keys and values of every layer. The bucket, how many positions
-attention looks at, is all that programs for one model differ in.
+``counter`` and ``temperature`` of the noise, where there is some; keys and values of every layer. The bucket, how many
+positions attention looks at, is all that programs for one model differ in.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from compiler.ir import CompileError, Graph, Tensor
 from compiler.llama.layout import HeadLayout, take
 from compiler.llama.quantised import QuantisedLayer, QuantisedLlama, Weights, exponent_scale
+from golden.operators import WEYL
 from hdl.config import LpuConfig
 
 Floats = NDArray[np.float64]
@@ -25,8 +26,10 @@ STEP = 16
 """Positions between two coarse angles."""
 
 
-def token_graph(config: LpuConfig, model: QuantisedLlama, context: int, bucket: int) -> Graph:
+def token_graph(config: LpuConfig, model: QuantisedLlama, context: int, bucket: int, sampling: bool = False) -> Graph:
     """The graph for ``context`` positions in the caches, of which attention looks at the first ``bucket``.
+
+    With ``sampling``, noise is added to the logits: the arg-max then is a sample of their softmax at the temperature.
 
     Raises CompileError where the model does not fit the lanes, or positions are not multiples of them.
     """
@@ -35,7 +38,7 @@ def token_graph(config: LpuConfig, model: QuantisedLlama, context: int, bucket: 
         rule = f"multiples of {lanes} and of {width}, the bucket not the larger one"
         raise CompileError(f"context {context}, bucket {bucket}: must be {rule}")
     builder = _Builder(Graph(f"{model.name}.{bucket}"), config, model, context, bucket)
-    builder.token()
+    builder.token(sampling)
     return builder.g
 
 
@@ -48,14 +51,14 @@ class _Builder:
         self.tokens = g.state("tokens", np.full((context // config.lanes + 1, config.lanes), OPEN), "int32")
         self.x = g.state("x", np.zeros((1, self.shape.dim), np.float32), "fp32")
 
-    def token(self) -> None:
+    def token(self, sampling: bool) -> None:
         self._caches()
         self._tables()
         self._embedding()
         for number, layer in enumerate(self.model.layers):
             with self.g.iteration("layer", number):
                 self._layer(f"l{number}.", layer, *self.caches[number])
-        self._next(self._choice())
+        self._next(self._choice(sampling))
 
     def _constant(self, name: str, value: np.ndarray) -> Tensor:
         return self.g.constant(name, value.astype(np.float32), "fp32")
@@ -111,8 +114,8 @@ class _Builder:
         ones = self._constant("ones", np.ones((1, self.shape.dim)))
         g.assign(self.x, g.dequantise(row, ones, scale), "start")
 
-    def _choice(self) -> Tensor:
-        """The token of the largest logit."""
+    def _choice(self, sampling: bool) -> Tensor:
+        """The token of the largest logit, or of the largest sum of logit and noise."""
         g, model = self.g, self.model
         gain = self._constant("final.gain", model.final_norm)
         q, scale = g.norm_quantise(self.x, gain, self.shape.epsilon, "final.norm")
@@ -122,7 +125,17 @@ class _Builder:
         factor = g.mul(self._constant("classifier.scale", model.classifier.scale), scale)
         logits = g.dequantise(g.matmul(q, table, "classify"), factor, name="logits")
         g.output(logits)
-        return g.argmax_rounded(logits, "choice")
+        return g.argmax_rounded(g.add(logits, self._noise(), "noisy") if sampling else logits, "choice")
+
+    def _noise(self) -> Tensor:
+        """Temperature times Gumbel noise of a counter that moves on with the position."""
+        g = self.g
+        counter = g.state("counter", [[0]], "int32")
+        temperature = g.state("temperature", [[0.0]], "fp32")
+        noise = g.noise(counter, temperature, self.shape.vocabulary, "noise")
+        weyl = g.constant("weyl", [[WEYL - (1 << 32)]], "int32")
+        g.assign(counter, g.add(counter, weyl, "counter.next"))
+        return noise
 
     def _next(self, choice: Tensor) -> None:
         """The next token: given, or else chosen; the position moves on."""

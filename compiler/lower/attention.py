@@ -28,6 +28,8 @@ BLOCK = PIPE_LATENCY[PipeKind.ADD]
 With idle cycles between them, a tile that has its mask would leave the pipe where the next one has to be taken.
 """
 
+PAIR = 2
+"""Tiles of probabilities that follow one another: few, to fit between the blocks of scores."""
 DELAY = 2
 """Cycles between the sum of codes and their product with the values, so that the quotient finds both."""
 
@@ -49,16 +51,19 @@ class Attention(Lowering):
 
     def bundles(self) -> Iterator[Bundle]:
         for r in range(self.rows):
-            if self.groups <= self.block:
-                yield self._at_once(r)
-                continue
-            for group in range(0, self.groups, self.block):
-                yield self._scores(r, group, min(self.block, self.groups - group))
+            yield from self._row_scores(r)
         for r in range(self.rows):
-            for group in range(0, self.groups if self.groups > self.block else 0, BLOCK):
-                yield self._probabilities(r, group, min(BLOCK, self.groups - group))
+            for group in range(0, self.groups if self.groups > self.block else 0, PAIR):
+                yield self._probabilities(r, group, min(PAIR, self.groups - group))
         for r in range(self.rows):
             yield self._product(r)
+
+    def _row_scores(self, r: int) -> Iterator[Bundle]:
+        if self.groups <= self.block:
+            yield self._at_once(r)
+            return
+        for group in range(0, self.groups, self.block):
+            yield self._scores(r, group, min(self.block, self.groups - group))
 
     def _key_tile(self, r: int) -> int:
         return r // self.heads // self.shared
@@ -76,7 +81,7 @@ class Attention(Lowering):
         return b.build()
 
     def _scores(self, r: int, group: int, n: int) -> Bundle:
-        b = self.builder("scores")
+        b = self.builder(f"scores {group}")
         v = Pipeline(self.config, b)
         is_last = group + n == self.groups
         largest = self._masked(b, v, r, group, n, None if is_last else self.to(self.partial, r))
@@ -101,7 +106,7 @@ class Attention(Lowering):
         return within_superlanes(self, v, IntOp.FMAX, largest)
 
     def _probabilities(self, r: int, group: int, n: int) -> Bundle:
-        b = self.builder("probabilities")
+        b = self.builder(f"probabilities {group}")
         self._codes(Pipeline(self.config, b), r, group, n, self.over_tiles(self.largest, r))
         return b.build()
 

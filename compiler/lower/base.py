@@ -10,8 +10,8 @@ from compiler.fuse import Pass, Stage
 from compiler.ir import CompileError, Tensor
 from compiler.ir import Op as Operator
 from compiler.lower.pipeline import Imm, Op, Operand, Pipeline, PipelineError, Reg, Rows, Via
+from compiler.occupancy import fits_alone
 from compiler.place import Placement
-from compiler.schedule import fits_alone
 from hdl.config import Direction, LpuConfig, PipeKind, Unit, UnitKind
 from hdl.isa import IntOp, MulOp, Source, sources
 

@@ -22,18 +22,16 @@ from golden.operators.noise import (
 )
 from hdl.isa import AddOp, IntOp, MulOp, SfuOp
 
-PITCH = 6
-WAIT = 1
-BLOCK = 4
-"""Tiles that follow one another: as many as the shortest gap of a pipe, INT's and ADD's around the sum t + f."""
+BLOCK = 2
+"""Tiles that follow one another, 4 at most, the cycles that INT and ADD have between two operations on a tile. Shorter
+blocks find more room beside other operators; longer ones take fewer instructions."""
 
 
 class Noise(Lowering):
-    """The row's two words, then blocks of tiles; every result is taken when it appears, so that no pipe is held."""
+    """The row's words, then blocks of tiles; each result is taken as soon as it is there, so that no pipe is held."""
 
     def bundles(self) -> Iterator[Bundle]:
         yield self._row_words()
-        self._pitch = PITCH
         for tile in range(0, self.tiles, BLOCK):
             yield self.at_pitch(partial(self._block, tile, min(BLOCK, self.tiles - tile)))
 
@@ -60,7 +58,7 @@ class Noise(Lowering):
         product = v.op(MulOp.FMUL, factor, v.op(SfuOp.EXP2, power, count=n, pitch=pitch), count=n, pitch=pitch)
         draw = v.op(AddOp.I2F, v.op(IntOp.AND, product, Imm(DRAW_MASK), count=n, pitch=pitch), count=n, pitch=pitch)
         place = v.op(AddOp.FADD, self._fine(v, tile, n, pitch, draw.ready - 1), draw, count=n, pitch=pitch)
-        log_e = _logarithm(v, _logarithm(v, place, LOG_U_OFFSET, WAIT), LOG_E_OFFSET)
+        log_e = _logarithm(v, _logarithm(v, place, LOG_U_OFFSET), LOG_E_OFFSET)
         unit = self.over_tiles(self.p.scratch[2], 0)
         v.op(MulOp.FMUL, log_e, unit, count=n, pitch=pitch, to=self.to(self.p.output, 0, tile))
         return b.build()
@@ -74,9 +72,8 @@ class Noise(Lowering):
         return v.op(IntOp.XOR, x, keys, count=n, pitch=pitch, earliest=earliest)
 
 
-def _logarithm(v: Pipeline, x: Reg, offset: int, wait: int = 0) -> Reg:
-    """-log2 |x| in units of 2^-23, plus ``offset`` of them, as fp32; ``wait``: cycles in the SFU register."""
+def _logarithm(v: Pipeline, x: Reg, offset: int) -> Reg:
+    """-log2 |x| in units of 2^-23, plus ``offset`` of them, as fp32."""
     n, pitch = x.count, x.pitch
     units = v.op(SfuOp.NLOG2, x, count=n, pitch=pitch)
-    moved = v.op(IntOp.ADD, units, Imm(offset), count=n, pitch=pitch, earliest=units.ready + wait)
-    return v.op(AddOp.I2F, moved, count=n, pitch=pitch)
+    return v.op(AddOp.I2F, v.op(IntOp.ADD, units, Imm(offset), count=n, pitch=pitch), count=n, pitch=pitch)
