@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LPU := $(VENV)/bin/lpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint formal sweep fuzz verilog bench check faults synth docs lock clean
+.PHONY: help setup run test lint formal sweep medium fuzz verilog bench check faults synth docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,7 +18,7 @@ $(READY): requirements.lock pyproject.toml .ci/setup
 	@PYTHON="$(PYTHON)" .ci/setup
 	@touch $@
 
-run: $(READY) ## the demo: a digits classifier on the simulated core
+run: $(READY) ## a story: a Llama on the simulated core, token by token, checked against the golden model
 	@$(LPU) demo
 
 test: lint ## lint, then every test
@@ -50,6 +50,9 @@ formal: $(READY) ## proofs about the vector unit: arithmetic rules, timing of a 
 
 sweep: $(READY) ## every fraction of every special function, RTL against the golden model (minutes)
 	@$(VENV)/bin/python -m cocotb_tests.units.sweep
+
+medium: $(READY) ## a Llama of 6M parameters on the RTL of preset medium, against the golden model (ten minutes)
+	@$(VENV)/bin/python -m cocotb_tests.models.medium
 
 synth: $(READY) ## area of the core (PRESET=small)
 	@$(LPU) bench synth --preset $(PRESET)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.bundle import Slot
-from compiler.emit import emit
+from compiler.bundle import Bundle, Slot
+from compiler.emit import Emission, emit
 from compiler.fuse import Pass, fuse
 from compiler.image import DTYPES, MemoryBlock, ProgramImage, TensorInfo, pack_tensor, tensor_addresses
 from compiler.ir import CompileError, Graph, Tensor
@@ -21,6 +21,9 @@ from compiler.rows import READS, WRITES
 from compiler.schedule import Schedule, schedule
 from compiler.verify import verify
 from hdl.config import LpuConfig
+
+OWN_ORDER = -1
+"""Effort with which the scheduler tries no order but that of the bundles."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,22 @@ def compile_graph(config: LpuConfig, graph: Graph, steps: int | None = None, eff
     passes = fuse(config, graph)
     placement = place(config, graph, passes)
     _check_tensors(graph, placement)
-    plan = schedule(config, lower(config, passes, placement), effort)
-    emission = emit(config, plan.issues, plan.blocks, steps)
+    plan, emission = _fitting(config, list(lower(config, passes, placement)), steps, effort)
     tensors = _tensors(passes, placement, plan, emission.lead)
     memory = _memory(config, placement, tensors)
     verify(config, emission.sample, [*memory, *input_rows(config, tensors)], tensors)
     image = ProgramImage(config, emission.programs, memory, tensors, emission.cycles)
     return CompiledProgram(image, report(config, plan, emission), owners_of(plan.placed))
+
+
+def _fitting(config: LpuConfig, bundles: Sequence[Bundle], steps: int | None, effort: int) -> tuple[Schedule, Emission]:
+    """The fastest schedule; where its programs are too long, that in the bundles' own order, which is more regular."""
+    plan = schedule(config, bundles, effort)
+    try:
+        return plan, emit(config, plan.issues, plan.blocks, steps)
+    except CompileError:
+        plan = schedule(config, bundles, OWN_ORDER)
+        return plan, emit(config, plan.issues, plan.blocks, steps)
 
 
 # ----------------------------------------------------------------------- tensors

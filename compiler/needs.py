@@ -94,6 +94,11 @@ def _fill(name: str, value: float) -> Tensor:
     return _floats(name, np.full((1, 1), value, np.float32))
 
 
+def _quantise_needs(config: LpuConfig, op: Op) -> Needs:
+    """The largest magnitude of each lane so far."""
+    return (), (Tensor(f"{op.name}.magnitudes", (op.output.shape[0], config.lanes), DType.FP32),)
+
+
 def _norm_needs(config: LpuConfig, op: Op) -> Needs:
     """The products with the gain, and the scale of their codes."""
     products = Tensor(f"{op.name}.products", op.output.shape, DType.FP32)
@@ -155,6 +160,7 @@ _NEEDS = {
     OpKind.KV_INDEX: _numbers,
     OpKind.CAUSAL_MASK: _mask_needs,
     OpKind.NORM_QUANTISE: _norm_needs,
+    OpKind.QUANTISE: _quantise_needs,
     OpKind.ROPE_PROJECT: _rope_needs,
     OpKind.ATTENTION: _attention_needs,
     OpKind.EXP2_GATE: _gate_needs,

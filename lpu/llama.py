@@ -61,7 +61,12 @@ def clock_option(command: _Command) -> _Command:
 
 
 def load(
-    config: LpuConfig, path: Path, tokenizer: Path | None, context: int | None, text: Path | None
+    config: LpuConfig,
+    path: Path,
+    tokenizer: Path | None = None,
+    context: int | None = None,
+    text: Path | None = None,
+    sampling: bool = False,
 ) -> tuple[Prepared, Buckets]:
     """The model and its programs, not yet compiled; a model that does not fit is refused before its weights are read.
 
@@ -77,7 +82,7 @@ def load(
         click.echo(error.table, err=True)
         raise
     prepared = prepare(path, tokenizer, text)
-    return prepared, Buckets(config, prepared.quantised, context)
+    return prepared, Buckets(config, prepared.quantised, context, sampling=sampling)
 
 
 def compile_and_build(console: Console, buckets: Buckets, request: Request) -> None:

@@ -162,7 +162,7 @@ QUEUE, VECTOR, MEMORY = "queue d0.r:", "queue vxm0.i:", "memory d0 addr=0:"
         (f"{QUEUE}\n  READ addr", "2: 'addr=': must be a decimal or 0x hexadecimal number"),
         (f"{QUEUE}\n  READ addr=1e3", "2: 'addr=1e3': must be a decimal or 0x hexadecimal number of 32 bits"),
         (f"{QUEUE}\n  READ addr={'9' * 5000}", "must be a decimal or 0x hexadecimal number of 32 bits"),
-        (f"{QUEUE}\n  READ addr=16384", "2: READ: addr = 16384: must be in 0..16383"),
+        (f"{QUEUE}\n  READ addr=32768", "2: READ: addr = 32768: must be in 0..32767"),
         (f"{QUEUE}\n  READ count=0", "2: READ: count = 0: must be in 1..4095"),
         (f"{QUEUE}\n  NOP", "2: NOP: n = 0: must be in 1..4095"),
         (f"{QUEUE}\n  READ stream=6", "2: 'stream=6': must be a stream, E0..E15 or W0..W23"),

@@ -133,7 +133,7 @@ def test_any_sequence_survives_folding(config: LpuConfig, seed: int) -> None:
 def test_lead_is_spent_only_when_programs_are_long() -> None:
     short = {"d0.r": [(32 * m + 4 * n, read(4 * m, 4, 1)) for m in range(8) for n in range(8)]}
     long = {"d0.r": [(32 * m + 4 * n, read(4 * m, 4, 1)) for m in range(100) for n in range(8)]}
-    assert [emit(SMALL, issues)[2] for issues in (short, long)] == [0, 2]
+    assert [emit(SMALL, issues).lead for issues in (short, long)] == [0, 2]
 
 
 def test_a_program_that_cannot_be_folded_is_refused() -> None:

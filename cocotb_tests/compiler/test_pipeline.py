@@ -44,6 +44,19 @@ def trial() -> Trial:
     return Trial()
 
 
+@pytest.mark.parametrize("name", ["small", "duo"])
+@pytest.mark.parametrize("count", [1, 4])
+def test_rows_that_the_bundle_writes_are_read_the_cycle_after(name: str, count: int) -> None:
+    """However far the memory is."""
+    config = preset(name)
+    b = BundleBuilder(config, "op")
+    v, there = Pipeline(config, b), Rows(Allocation(config.unit("d0"), 3, 4, 1, True), 3, 1)
+    v.op(IntOp.PASS, Imm(7), count=count, to=there)
+    v.op(AddOp.I2F, there, count=count)
+    slots = {slot.queue.name: slot for slot in b.build().slots}
+    assert slots["d0.r"].cycle == slots["d0.w"].cycle + 1
+
+
 # ------------------------------------------------------------------------- time
 
 

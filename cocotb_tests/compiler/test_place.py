@@ -125,10 +125,10 @@ def test_data_that_does_not_fit_is_listed_with_its_bytes() -> None:
 def test_weights_that_do_not_fit_are_listed_with_their_bytes() -> None:
     graph = Graph()
     x = graph.input("x", (1, 16))
-    graph.output(graph.matmul(x, graph.constant("w", np.zeros((16 * 1025, 16), dtype=np.int64))))
-    with pytest.raises(
-        CompileError, match=r"'w' int8 .* does not fit the weight groups of config 'small', 262144 bytes:"
-    ):
+    rows = sum(group.slices * group.depth_rows for group in SMALL.weight_groups)
+    graph.output(graph.matmul(x, graph.constant("w", np.zeros((rows + 16, 16), dtype=np.int64))))
+    text = rf"'w' int8 .* does not fit the weight groups of config 'small', {rows * 16} bytes:"
+    with pytest.raises(CompileError, match=text):
         placed(SMALL, graph)
 
 

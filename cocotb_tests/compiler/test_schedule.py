@@ -7,9 +7,10 @@ import pytest
 from compiler.bound import bounds
 from compiler.bundle import Bundle, BundleBuilder, Width
 from compiler.ir import CompileError
+from compiler.occupancy import fits_alone
 from compiler.operands import INDEX
 from compiler.place import Allocation
-from compiler.schedule import fits_alone, schedule
+from compiler.schedule import schedule
 from hdl.config import Direction, preset
 from hdl.isa import Instruction, Opcode, Source, east, stream_direction, stream_index, west
 
@@ -227,10 +228,21 @@ def indexed(op: Opcode, at: Allocation, group: str, count: int = 1) -> Bundle:
 
 
 def test_an_indexed_access_touches_every_row_of_its_reach() -> None:
-    scatter, last = indexed(Opcode.SCATTER, rows(1, 0), "scatter", 3), copy(rows(1, 7), rows(2, 0), group="last")
-    beyond = copy(rows(1, 8), rows(2, 1), group="beyond")
-    assert starts(scatter, last) == [0, 3]
-    assert starts(scatter, beyond) == [0, 0]
+    """What comes after the SCATTER waits for it only where it reads such a row."""
+    writer, scatter = copy(rows(0, 0), rows(1, 5), group="writer"), indexed(Opcode.SCATTER, rows(1, 0), "scatter", 3)
+    last, beyond = (copy(rows(1, addr), rows(2, 0), group="reader") for addr in (7, 8))
+    assert starts(writer, scatter, last) == [0, ONE_TRIP + 1, ONE_TRIP + 1 + 3]
+    assert starts(writer, scatter, beyond) == [0, ONE_TRIP + 1, 1]
+
+
+def test_an_indexed_access_holds_both_queues_of_its_memory() -> None:
+    """Even rows beyond its reach are not accessed in its cycles."""
+    reader, writer = copy(rows(1, 8), rows(2, 0), group="reader"), copy(rows(0, 0), rows(1, 8), group="writer")
+    assert starts(indexed(Opcode.SCATTER, rows(1, 0), "scatter", ONE_TRIP + 5), reader) == [0, ONE_TRIP + 5]
+    assert starts(indexed(Opcode.GATHER, rows(1, 0), "gather", ONE_TRIP + 5), writer) == [0, 5]
+    assert starts(indexed(Opcode.GATHER, rows(1, 0), "gather", ONE_TRIP), writer) == [0, 0]
+    elsewhere = copy(rows(0, 8), rows(2, 0), group="elsewhere")
+    assert starts(indexed(Opcode.SCATTER, rows(1, 0), "scatter", ONE_TRIP + 5), elsewhere) == [0, 0]
 
 
 def test_an_indexed_write_waits_for_reads_and_writes_of_any_row_of_its_reach() -> None:

@@ -39,6 +39,18 @@ def program(*steps: int | Instruction) -> list[Instruction]:
     return [I(Opcode.NOP, n=step) if isinstance(step, int) else step for step in steps] + [I(Opcode.END)]
 
 
+def slice_addresses(config: LpuConfig, unit: str) -> list[int]:
+    """Address of row 0 of every slice of ``unit``."""
+    group = config.unit(unit).memory
+    assert group is not None
+    return [slice_ << config.row_bits(group) for slice_ in range(group.slices)]
+
+
+def slices(config: LpuConfig, unit: str, count: int = 1) -> list[InitialRows]:
+    """The first ``count`` rows of every slice of ``unit``."""
+    return [(unit, addr, count) for addr in slice_addresses(config, unit)]
+
+
 def rejects(
     config: LpuConfig, programs: Mapping[str, Sequence[Instruction]], text: str, memory: Sequence[InitialRows]
 ) -> None:
@@ -62,7 +74,7 @@ def copy_program() -> Programs:
 
 LW = I(Opcode.LW, install=1)
 ABC = I(Opcode.ABC, stream=west(16), out=east(0), start=1, emit=1)
-WEIGHTS: list[InitialRows] = [("w0", slice_ << 10, 1) for slice_ in range(16)]
+WEIGHTS = slices(SMALL, "w0")
 
 
 def matmul_program() -> Programs:
@@ -87,7 +99,7 @@ def gather_program() -> Programs:
     }
 
 
-INDICES: list[InitialRows] = [("d0", slice_ << 9, 1) for slice_ in range(4)]
+INDICES = slices(SMALL, "d0")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +152,7 @@ def pipe_program(pipe: PipeKind, *steps: Instruction) -> Programs:
     return reads | {f"vxm0{PIPE_QUEUES[pipe].value.removeprefix('vxm')}": program(4, *steps)}
 
 
-PIPE_MEMORY: list[InitialRows] = [(unit, slice_ << 8, 1) for unit in ("d1", "d2") for slice_ in range(4)]
+PIPE_MEMORY = slices(DUO, "d1") + slices(DUO, "d2")
 
 
 @pytest.mark.parametrize("pipe", DUO.pipes)
@@ -301,7 +313,7 @@ def test_transpose_fits_the_weight_bus() -> None:
     programs = {"w0.r": program(I(Opcode.READ, wide=1)), "sxm0": program(3, I(Opcode.TRANSPOSE))}
     verify(SMALL, programs, WEIGHTS)
     narrow = SMALL.replace(weight_streams=8, weight_groups=(SMALL.weight_groups[0].__class__(8, 1024),))
-    rejects(narrow, programs, "weight_streams = 8: must be the superlane's 16 lanes", WEIGHTS[:8])
+    rejects(narrow, programs, "weight_streams = 8: must be the superlane's 16 lanes", slices(narrow, "w0"))
 
 
 @pytest.mark.parametrize(
@@ -485,7 +497,7 @@ def test_a_gather_may_meet_any_write_of_its_slices() -> None:
     programs["w0.w"] = program(3, WRITE.replace(addr=9))
     memory: list[InitialRows] = [*INDICES, ("d1", 0, 1)]
     rejects(SMALL, programs, "cycle 3: w0.r pc 1 'GATHER addr=0 stream=E1' may read a row of w0 that w0.w pc 1", memory)
-    programs["w0.w"] = program(3, WRITE.replace(addr=1 << 10))
+    programs["w0.w"] = program(3, WRITE.replace(addr=slice_addresses(SMALL, "w0")[1]))
     verify(SMALL, programs, memory)
 
 
@@ -510,9 +522,8 @@ def test_memory_blocks_lie_within_their_unit() -> None:
 
 def duo_weights(*steps: int | Instruction) -> tuple[Programs, list[InitialRows]]:
     """duo needs 2 steps a tile: 8 rows of w0 pass mxm0 in cycles 4..11."""
-    memory: list[InitialRows] = [("w0", slice_ << 9, 8) for slice_ in range(16)]
     read = I(Opcode.READ, wide=1, count=8, stride=1)
-    return {"w0.r": program(read), "mxm0.w": program(4, *steps)}, memory
+    return {"w0.r": program(read), "mxm0.w": program(4, *steps)}, slices(DUO, "w0", 8)
 
 
 def lw(count: int, install: int = 0) -> Instruction:

@@ -48,6 +48,15 @@ def test_rope(m: int, n: int) -> None:
     check(SMALL, graph, most=1)
 
 
+@pytest.mark.parametrize("n", [5, 100])
+def test_choice_with_noise(n: int) -> None:
+    graph = Graph()
+    noise = graph.noise(graph.input("counter", (1, 1), "int32"), graph.input("temperature", (1, 1), "fp32"), n)
+    graph.output(graph.argmax(graph.add(graph.input("logits", (1, n), "fp32"), noise)))
+    graph.output(noise)
+    check(SMALL, graph, most=(1 << 31) - 1, runs=4)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "int32", "fp32"])
 @pytest.mark.parametrize(("rows", "columns"), [(20, 16), (7, 80), (60, 33)])
 def test_gather_and_scatter(rows: int, columns: int, dtype: str) -> None:

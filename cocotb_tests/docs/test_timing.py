@@ -106,7 +106,9 @@ def test_the_example_multiplies(image: ProgramImage) -> None:
     """Golden machine against numpy; slice s of w0 holds row s of tile 4 j + k in its row 4 j + k."""
     machine, x = Machine(SMALL), np.random.default_rng(5).integers(-127, 128, 64, dtype=np.int8)
     for block in image.memory:
-        slice_, row = divmod(block.addr, machine.sram[block.unit].shape[1])
+        group = SMALL.unit(block.unit).memory
+        assert group is not None
+        slice_, row = divmod(block.addr, 1 << SMALL.row_bits(group))
         machine.sram[block.unit][slice_, row : row + len(block.rows)] = block.rows
     machine.sram["d0"][0, :4] = x.reshape(4, 16).view(np.uint8)
     machine.load_programs(image.programs)

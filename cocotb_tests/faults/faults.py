@@ -605,8 +605,8 @@ _SFU = _group(
         "sfu-table",
         "1/sqrt(x) takes the table of the other binade",
         "vector/sfu_pipe.py",
-        "case.rsqrt & shifted.inverse[0], case.rsqrt)",
-        "case.rsqrt & ~shifted.inverse[0], case.rsqrt)",
+        "case.rsqrt & shifted.inverse[0], case.rsqrt, case.nlog2)",
+        "case.rsqrt & ~shifted.inverse[0], case.rsqrt, case.nlog2)",
         "test_sfu_pipe",
     ),
     (
@@ -647,6 +647,22 @@ _SFU = _group(
         "vector/sfu_pipe.py",
         "Mux(beyond, negative, bits[0] & ~below)",
         "bits[0] & ~below",
+        "test_sfu_pipe",
+    ),
+    (
+        "nlog2-sign",
+        "-log2(x) is positive for x > 1",
+        "vector/sfu_pipe.py",
+        "line.word[SIGN] | case.nlog2 & value[-1]",
+        "line.word[SIGN]",
+        "test_sfu_pipe",
+    ),
+    (
+        "nlog2-exponent",
+        "-log2(x) is one too small",
+        "vector/sfu_pipe.py",
+        "case.exp2 | case.nlog2 | case.rsqrt",
+        "case.exp2 | case.rsqrt",
         "test_sfu_pipe",
     ),
     (

@@ -69,7 +69,14 @@ def exact_rsqrt(word: int) -> int:
     return b32.nearest(interpolated(SfuTable.RSQRT_ODD, fraction) * power(-(exponent - 1) // 2 - 1))
 
 
-EXACT = {SfuOp.EXP2: exact_exp2, SfuOp.RECIP: exact_recip, SfuOp.RSQRT: exact_rsqrt}
+def exact_nlog2(word: int) -> int:
+    """Two's complement of 31 bits, bit 30 repeated in bit 31."""
+    exponent = (word >> 23 & 0xFF) - 127
+    units = int((interpolated(SfuTable.NLOG2, word % FRACTIONS) - exponent - 2) * FRACTIONS) % (1 << 31)
+    return units | (units >> 30 << 31)
+
+
+EXACT = {SfuOp.EXP2: exact_exp2, SfuOp.RECIP: exact_recip, SfuOp.RSQRT: exact_rsqrt, SfuOp.NLOG2: exact_nlog2}
 
 
 @pytest.mark.parametrize("op", EXACT)
@@ -87,6 +94,15 @@ def test_definition(op: SfuOp) -> None:
         if got != (exact := EXACT[op](word))
     ]
     assert not wrong, f"{len(wrong)} wrong: {wrong[:5]}"
+
+
+def test_nlog2_of_words_that_are_not_normal() -> None:
+    """Zero 127, subnormals between 126 and 127, infinity -128, a NaN wrapped to 127 and more; the sign is ignored."""
+    words = b32.array([0x00000000, 0x80000000, 0x00400000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xC0800000])
+    of_1_5 = 2 - float(interpolated(SfuTable.NLOG2, 1 << 22))
+    logarithms = numerics.sfu_pipe(SfuOp.NLOG2, words) / 2.0**23
+    assert abs(of_1_5 - np.log2(1.5)) < 3e-5
+    assert logarithms.tolist() == [127, 127, 127 - of_1_5, -128, -128, 128 - of_1_5, -2]
 
 
 INF, NAN = np.inf, np.nan
@@ -117,7 +133,7 @@ def test_edges(op: SfuOp, pairs: list[tuple[float, float]]) -> None:
 
 @dataclass(frozen=True)
 class Octave:
-    """One function over the 2^23 fp32 words from ``first`` on: greatest relative error, range, and steps."""
+    """One function over the 2^23 fp32 words from ``first`` on: greatest error, range, and steps."""
 
     error: float
     low: float
@@ -131,6 +147,7 @@ RUNS: dict[str, tuple[SfuOp, int, float, Callable[[Float64], Float64]]] = {
     "| RECIP | 1 <= x < 2 |": (SfuOp.RECIP, 0x3F800000, 2, lambda x: 1 / x),
     "| RSQRT | 1 <= x < 2 |": (SfuOp.RSQRT, 0x3F800000, 2, lambda x: 1 / np.sqrt(x)),
     "| RSQRT | 2 <= x < 4 |": (SfuOp.RSQRT, 0x40000000, 2, lambda x: 1 / np.sqrt(x)),
+    "| NLOG2 | 1 <= x < 2 |": (SfuOp.NLOG2, 0x3F800000, 1, lambda x: 2 - np.log2(x)),
 }
 
 
@@ -141,8 +158,9 @@ def octave(row: str) -> Octave:
     error, low, high, least, greatest = 0.0, np.inf, 0.0, np.inf, -np.inf
     for start in range(first, first + FRACTIONS, CHUNK):
         x = np.arange(start, start + CHUNK + 1, dtype=np.int32)
-        y, exact = fp32_values(numerics.sfu_pipe(op, x)), reference(fp32_values(x))
-        error = max(error, float(np.abs(y / exact - 1).max()))
+        result, exact = numerics.sfu_pipe(op, x), reference(fp32_values(x))
+        y = 2 + result / 2.0**23 if op is SfuOp.NLOG2 else fp32_values(result)
+        error = max(error, float((np.abs(y - exact) / (1 if op is SfuOp.NLOG2 else exact)).max()))
         low, high = min(low, y.min()), max(high, y.max())
         steps = np.diff(y)
         least, greatest = min(least, steps.min()), max(greatest, steps.max())
@@ -176,14 +194,16 @@ def test_powers_of_two_are_exact() -> None:
     assert np.array_equal(numerics.recip(values), fp32_words(2.0**-exponents))
     even = exponents % 2 == 0
     assert np.array_equal(numerics.rsqrt(values[even]), fp32_words(2.0 ** -(exponents[even] // 2)))
+    assert np.array_equal(numerics.nlog2(values), -exponents << FRACTION_BITS)
 
 
 def test_all_octaves_repeat_the_first() -> None:
-    """recip(x 2^k) = recip(x) 2^-k and rsqrt(x 4^k) = rsqrt(x) 2^-k wherever the results are normal."""
+    """recip(x 2^k) = recip(x) 2^-k and rsqrt(x 4^k) = rsqrt(x) 2^-k wherever the results are normal; so NLOG2."""
     x = b32.random_words(3, 2000) & np.int32(0x7FFFFF) | np.int32(0x3F800000)
     values, inverse, root = fp32_values(x), fp32_values(numerics.recip(x)), fp32_values(numerics.rsqrt(x))
     for k in range(-126, 126):
         assert np.array_equal(numerics.recip(fp32_words(values * 2.0**k)), fp32_words(inverse * 2.0**-k))
+        assert np.array_equal(numerics.nlog2(fp32_words(values * 2.0**k)), numerics.nlog2(x) - (k << FRACTION_BITS))
     for k in range(-63, 64):
         assert np.array_equal(numerics.rsqrt(fp32_words(values * 4.0**k)), fp32_words(root * 2.0**-k))
 
@@ -194,7 +214,7 @@ def test_all_octaves_repeat_the_first() -> None:
 @pytest.mark.parametrize("table", SfuTable)
 def test_tables_fit_their_widths_and_join(table: SfuTable) -> None:
     entries = sfu_entries()[table * SEGMENTS : (table + 1) * SEGMENTS]
-    assert len(entries) == SEGMENTS and len(sfu_entries()) == 256
+    assert len(entries) == SEGMENTS and len(sfu_entries()) == 320
     assert all(0 <= c0 < 1 << 21 and 0 <= c1 < 1 << 15 for c0, c1 in entries)
     assert all(c0 + c1 == following for (c0, c1), (following, _) in zip(entries[:-1], entries[1:], strict=True))
     root_2 = 1482910  # round(sqrt(2) * 2^20)
@@ -203,6 +223,7 @@ def test_tables_fit_their_widths_and_join(table: SfuTable) -> None:
         SfuTable.RECIP: (0, 1 << 20),
         SfuTable.RSQRT_EVEN: (0, (1 << 21) - root_2),
         SfuTable.RSQRT_ODD: ((1 << 21) - root_2, 1 << 20),
+        SfuTable.NLOG2: (0, 1 << 20),
     }
     assert (entries[0][0], sum(entries[-1])) == ends[table]
 

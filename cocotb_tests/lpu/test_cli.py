@@ -24,11 +24,13 @@ def lpu(*args: object) -> Result:
 def test_help_lists_every_subcommand() -> None:
     result = lpu()
     assert result.exit_code == 0
-    for name in ("bench", "demo", "fuzz", "isa", "run", "verilog"):
+    for name in ("bench", "calibrate", "demo", "digits", "eval", "fuzz", "isa", "run", "verilog"):
         assert f"\n  {name}  " in result.stdout
 
 
-@pytest.mark.parametrize("name", ["demo", "fuzz", "isa", "run", "verilog", "bench matmul", "bench synth"])
+@pytest.mark.parametrize(
+    "name", ["demo", "digits", "eval", "fuzz", "isa", "run", "verilog", "bench matmul", "bench synth"]
+)
 def test_every_subcommand_explains_itself(name: str) -> None:
     result = lpu(*name.split(), "--help")
     assert result.exit_code == 0 and f"Usage: main {name} " in result.stdout
@@ -45,7 +47,7 @@ def test_every_subcommand_explains_itself(name: str) -> None:
         (["fuzz", "--seeds", "x"], "Invalid value for '--seeds': 'x': must be A or A-B with A <= B"),
         (["bench", "matmul", "1", "2"], "Missing argument 'N'."),
         (["bench", "matmul", "1", "0", "2"], "Invalid value for 'K': 0 is not in the range x>=1."),
-        (["run", "no-such-image"], "Invalid value for 'IMAGE': File 'no-such-image' does not exist."),
+        (["run", "no-such-image"], "Invalid value for 'MODEL|IMAGE': Path 'no-such-image' does not exist."),
         (["run", "pyproject.toml", "--input", "x"], "Invalid value for '--input': 'x': must be NAME=FILE.npy"),
         (["run", "pyproject.toml", "--input", "x=none.npy"], "[Errno 2] No such file or directory: 'none.npy'"),
     ],
@@ -55,12 +57,13 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(args: list[str], text: 
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"lpu: error: {text}\n")
 
 
-def test_a_file_that_is_no_image_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "found"), [("disasm", "magic "), ("run", "not a llama2.c checkpoint")])
+def test_a_file_that_is_no_image_is_one_line(tmp_path: Path, command: str, found: str) -> None:
     path = tmp_path / "image"
     path.write_bytes(bytes(1000))
-    result = lpu("run", path)
+    result = lpu(command, path)
     assert result.exit_code == 2 and result.stdout == ""
-    assert result.stderr.startswith(f"lpu: error: {path}: magic ") and result.stderr.count("\n") == 1
+    assert result.stderr.startswith(f"lpu: error: {path}: {found}") and result.stderr.count("\n") == 1
 
 
 def test_a_program_that_does_not_fit_is_one_line() -> None:

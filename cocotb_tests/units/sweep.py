@@ -10,7 +10,7 @@ from golden.numerics import sfu_pipe
 from hdl.isa import SfuOp
 from hdl.vector.sfu_pipe import SfuPipe
 
-BINADES = ((SfuOp.EXP2, 127), (SfuOp.RECIP, 127), (SfuOp.RSQRT, 127), (SfuOp.RSQRT, 128))
+BINADES = ((SfuOp.EXP2, 127), (SfuOp.RECIP, 127), (SfuOp.RSQRT, 127), (SfuOp.RSQRT, 128), (SfuOp.NLOG2, 127))
 """Operation and biased exponent: each table with all its arguments."""
 
 

@@ -88,7 +88,7 @@ def test_sfu_pipe() -> None:
 def test_rom_words() -> None:
     """The memory holds the tables: EXP2's c0 - 2^20, the others' 2^20 - c0, and c1."""
     words = rom_words()
-    for (c0, c1), word, sign in zip(sfu_entries(), words, [1] * SEGMENTS + [-1] * 3 * SEGMENTS, strict=True):
+    for (c0, c1), word, sign in zip(sfu_entries(), words, [1] * SEGMENTS + [-1] * 4 * SEGMENTS, strict=True):
         rise, slope = word >> SLOPE_BITS, word & (1 << SLOPE_BITS) - 1
         assert (rise, slope) == (sign * (c0 - (1 << 20)), c1)
         assert 0 <= rise < 1 << RISE_BITS

@@ -33,10 +33,15 @@ class Buckets:
     """
 
     def __init__(
-        self, config: LpuConfig, model: QuantisedLlama, context: int | None = None, sizes: Sequence[int] = SIZES
+        self,
+        config: LpuConfig,
+        model: QuantisedLlama,
+        context: int | None = None,
+        sizes: Sequence[int] = SIZES,
+        sampling: bool = False,
     ) -> None:
-        """``context``: positions in the caches, the model's own where it is None."""
-        self.config, self.model = config, model
+        """``context``: positions in the caches, the model's own where it is None; ``sampling``: with noise."""
+        self.config, self.model, self.sampling = config, model, sampling
         self.context = model.shape.context if context is None else context
         self.sizes = tuple(sorted({size for size in sizes if size < self.context} | {self.context}))
         self._graphs: dict[int, Graph] = {}
@@ -61,7 +66,7 @@ class Buckets:
     def graph(self, bucket: int) -> Graph:
         """One token while the position is below ``bucket``."""
         if bucket not in self._graphs:
-            self._graphs[bucket] = token_graph(self.config, self.model, self.context, bucket)
+            self._graphs[bucket] = token_graph(self.config, self.model, self.context, bucket, self.sampling)
         return self._graphs[bucket]
 
     def states(self) -> tuple[str, ...]:

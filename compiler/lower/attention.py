@@ -76,34 +76,36 @@ class Attention(Lowering):
     def _at_once(self, r: int) -> Bundle:
         b = self.builder("scores")
         v = Pipeline(self.config, b)
-        largest = self._over_lanes(v, self._masked(b, v, r, 0, self.groups))
-        self._codes(v, r, 0, self.groups, v.op(AddOp.FSUB, largest, self.over_tiles(self.margin, r)))
+        values = self._masked(b, v, r, 0, self.groups)
+        largest = within_superlanes(self, v, IntOp.FMAX, self._over_groups(v, values, r, 0, None))
+        margin = v.op(AddOp.FSUB, largest, self.over_tiles(self.margin, r))
+        self._codes(v, r, 0, self.groups, margin)
         return b.build()
 
     def _scores(self, r: int, group: int, n: int) -> Bundle:
         b = self.builder(f"scores {group}")
         v = Pipeline(self.config, b)
-        is_last = group + n == self.groups
-        largest = self._masked(b, v, r, group, n, None if is_last else self.to(self.partial, r))
+        values, is_last = self._masked(b, v, r, group, n), group + n == self.groups
+        largest = self._over_groups(v, values, r, group, None if is_last else self.to(self.partial, r))
         if is_last:
-            margin = self.over_tiles(self.margin, r)
-            v.op(AddOp.FSUB, self._over_lanes(v, largest), margin, to=self.to(self.largest, r))
+            largest = within_superlanes(self, v, IntOp.FMAX, largest)
+            v.op(AddOp.FSUB, largest, self.over_tiles(self.margin, r), to=self.to(self.largest, r))
         return b.build()
 
-    def _masked(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int, to: Rows | None = None) -> Reg:
-        """Scores with their mask, to SRAM; the largest of each lane so far, written to ``to`` if not None."""
+    def _masked(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int) -> Reg:
+        """Scores with their mask, on their way to SRAM."""
         values = v.op(AddOp.I2F, self._feed_scores(b, r, group, n), count=n, pitch=self.steps)
-        mask, scores = self.over_tiles(self.mask, 0, group), self.to(self.scores, r, group)
-        values = v.op(AddOp.FADD, values, mask, count=n, pitch=self.steps, to=scores)
-        before = self.over_tiles(self.partial, r)
-        first, only = values.element(0), to if n == 1 else None
-        largest = v.op(IntOp.FMAX, first, before, to=only) if group else v.op(IntOp.PASS, first, to=only)
-        for i in range(1, n):
-            largest = v.op(IntOp.FMAX, values.element(i), largest, to=to if i == n - 1 else None)
-        return largest
+        mask, to = self.over_tiles(self.mask, 0, group), self.to(self.scores, r, group)
+        return v.op(AddOp.FADD, values, mask, count=n, pitch=self.steps, to=to)
 
-    def _over_lanes(self, v: Pipeline, largest: Reg) -> Reg:
-        return within_superlanes(self, v, IntOp.FMAX, largest)
+    def _over_groups(self, v: Pipeline, values: Reg, r: int, group: int, to: Rows | None) -> Reg:
+        """The largest score of each lane, of these groups and the ones before; written to ``to`` if not None."""
+        ends = [None] * (values.count - 1) + [to]
+        first, before = values.element(0), self.over_tiles(self.partial, r)
+        largest = v.op(IntOp.FMAX, first, before, to=ends[0]) if group else v.op(IntOp.PASS, first, to=ends[0])
+        for i in range(1, values.count):
+            largest = v.op(IntOp.FMAX, values.element(i), largest, to=ends[i])
+        return largest
 
     def _probabilities(self, r: int, group: int, n: int) -> Bundle:
         b = self.builder(f"probabilities {group}")
@@ -111,9 +113,10 @@ class Attention(Lowering):
         return b.build()
 
     def _codes(self, v: Pipeline, r: int, group: int, n: int, largest: Reg | Rows) -> None:
-        below = v.op(AddOp.FSUB, self.over_tiles(self.scores, r, group), largest, count=n)
+        scores, to = self.over_tiles(self.scores, r, group), self.to(self.codes, r, group)
+        below = v.op(AddOp.FSUB, scores, largest, count=n)
         power = v.op(MulOp.FMUL, below, self.over_tiles(self.scale, r), count=n)
-        v.op(IntOp.F2I8, v.op(SfuOp.EXP2, power, count=n), count=n, to=self.to(self.codes, r, group))
+        v.op(IntOp.F2I8, v.op(SfuOp.EXP2, power, count=n), count=n, to=to)
 
     def _product(self, r: int) -> Bundle:
         """Both products of the probabilities, with ones and with the values, and the quotient of their results."""
@@ -122,16 +125,12 @@ class Attention(Lowering):
         inverse = v.op(SfuOp.RECIP, v.op(AddOp.I2F, self._feed_sum(b, r)))
         mixed = v.op(AddOp.I2F, self._feed_values(b, r, self.groups + DELAY))
         tile, head = divmod(r, self.heads)
-        part, last = self.to(self.part, tile), head == self.heads - 1
-        o = v.op(
-            MulOp.FMUL,
-            v.op(MulOp.FMUL, mixed, inverse),
-            self.over_tiles(self.factor, r),
-            to=None if last or head else part,
-        )
+        part, is_last = self.to(self.part, tile), head == self.heads - 1
+        quotient = v.op(MulOp.FMUL, mixed, inverse)
+        o = v.op(MulOp.FMUL, quotient, self.over_tiles(self.factor, r), to=None if is_last or head else part)
         if head:
-            o = v.op(AddOp.FADD, o, self.over_rows(self.part, tile, 0), to=None if last else part)
-        if last:
+            o = v.op(AddOp.FADD, o, self.over_rows(self.part, tile, 0), to=None if is_last else part)
+        if is_last:
             v.op(IntOp.F2I8, o, to=self.to(self.p.output, 0, tile))
         return b.build()
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from compiler.bundle import Bundle
 from compiler.lower.base import Lowering, RowLowering, binary
-from compiler.lower.pipeline import Imm, Own, Pipeline, Reg
+from compiler.lower.pipeline import Imm, Own, Pipeline, Reg, Rows
 from compiler.lower.reduce import over_lanes, over_tiles, sum_pitch, sum_row
 from hdl.isa import AddOp, IntOp, MulOp, SfuOp
+
+BLOCK = 4
+"""Tiles whose largest magnitude is found at once."""
 
 
 class RmsNorm(RowLowering):
@@ -29,15 +33,37 @@ class RmsNorm(RowLowering):
         return b.build()
 
 
-class Quantise(RowLowering):
-    """scale = max |x| / 127, q = F2I8(x * recip(scale))"""
+class Quantise(Lowering):
+    """scale = max |x| / 127, q = F2I8(x * recip(scale))
 
-    def row(self, m: int, pitch: int) -> Bundle:
+    The largest magnitude of each lane is carried through SRAM from block to block, so that few tiles are left when the
+    last one is there.
+    """
+
+    def bundles(self) -> Iterator[Bundle]:
+        for m in range(self.p.output.shape[0]):
+            last = (self.tiles - 1) // BLOCK * BLOCK
+            for tile in range(0, last, BLOCK):
+                yield self._carry(m, tile)
+            yield self.at_pitch(partial(self._row, m, last))
+
+    def _carry(self, m: int, tile: int) -> Bundle:
+        b = self.builder("magnitudes")
+        v = Pipeline(self.config, b)
+        v.op(IntOp.PASS, self._magnitude(v, m, tile, BLOCK), to=self.to(self.p.scratch[0], m))
+        return b.build()
+
+    def _magnitude(self, v: Pipeline, m: int, tile: int, n: int) -> Reg:
+        """The largest magnitude of each lane in ``n`` tiles and those before them."""
+        x = self.over_tiles(self.p.x, m, tile)
+        largest = over_tiles(v, IntOp.FAMAX, v.op(IntOp.FABS, x), Rows(x.at, x.addr + x.stride, x.stride), n - 1)
+        return v.op(IntOp.FMAX, largest, self.over_tiles(self.p.scratch[0], m)) if tile else largest
+
+    def _row(self, m: int, last: int, pitch: int) -> Bundle:
         op = self.op
         b = self.builder()
         v = Pipeline(self.config, b)
-        first, rest = v.op(IntOp.FABS, self.over_tiles(self.p.x, m)), self.over_tiles(self.p.x, m, 1)
-        largest = over_lanes(self, v, IntOp.FMAX, over_tiles(v, IntOp.FAMAX, first, rest, self.tiles - 1))
+        largest = over_lanes(self, v, IntOp.FMAX, self._magnitude(v, m, last, self.tiles - last))
         scale = v.op(MulOp.FMUL, largest, Imm.of(1 / 127), to=self.to(op.extra[0], m))
         inverse = v.op(SfuOp.RECIP, scale)
         scaled = binary(v, MulOp.FMUL, self.over_tiles(self.p.x, m), inverse, self.tiles, pitch)
@@ -46,7 +72,7 @@ class Quantise(RowLowering):
 
 
 class NormQuantise(Lowering):
-    """c = max |x g| / 127, q = F2I8((x g) * recip(c)); the scale c * rsqrt(mean + epsilon) comes later, beside it."""
+    """c = max |x g| / 127, q = F2I8((x g) * recip(c)); the scale, sqrt(N) c * rsqrt(sum + N epsilon), comes later."""
 
     def bundles(self) -> Iterator[Bundle]:
         yield self.at_pitch(self._codes)
@@ -59,7 +85,8 @@ class NormQuantise(Lowering):
         x, gain = self.over_tiles(self.p.x, 0), self.over_tiles(self.op.inputs[1], 0)
         products = binary(v, MulOp.FMUL, x, gain, self.tiles, pitch, self.to(u, 0))
         largest = over_lanes(self, v, IntOp.FMAX, _largest(v, products))
-        inverse = v.op(SfuOp.RECIP, v.op(MulOp.FMUL, largest, Imm.of(1 / 127), to=self.to(c, 0)))
+        inverse = v.op(SfuOp.RECIP, v.op(MulOp.FMUL, largest, Imm.of(1 / 127)))
+        v.op(MulOp.FMUL, largest, Imm.of(self.op.output.shape[1] ** 0.5 / 127), to=self.to(c, 0))
         codes = v.op(MulOp.FMUL, self.over_tiles(u, 0), inverse, count=self.tiles, pitch=pitch)
         v.op(IntOp.F2I8, codes, count=self.tiles, pitch=pitch, to=self.to(self.p.output, 0))
         return b.build()
@@ -68,10 +95,10 @@ class NormQuantise(Lowering):
         op = self.op
         b = self.builder()
         v = Pipeline(self.config, b)
-        x = self.over_tiles(self.p.x, 0)
+        x, columns = self.over_tiles(self.p.x, 0), op.output.shape[1]
         squares = v.op(MulOp.FMUL, x, x, count=self.tiles, pitch=sum_pitch(self.config))
-        mean = v.op(MulOp.FMUL, sum_row(self, v, squares), Imm.of(1 / op.output.shape[1]))
-        inverse = v.op(SfuOp.RSQRT, v.op(AddOp.FADD, mean, Imm.of(op.epsilon)))
+        total = v.op(AddOp.FADD, sum_row(self, v, squares), Imm.of(columns * op.epsilon))
+        inverse = v.op(SfuOp.RSQRT, total)
         v.op(MulOp.FMUL, self.over_tiles(self.p.scratch[1], 0), inverse, to=self.to(op.extra[0], 0))
         return b.build()
 

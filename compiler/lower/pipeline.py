@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from compiler.bundle import BundleBuilder, Flow, Width
+from compiler.bundle import BundleBuilder, Flow, Width, hops
 from compiler.ir import CompileError
 from compiler.place import Allocation
 from hdl.config import LpuConfig, PipeKind
@@ -26,6 +26,7 @@ from hdl.isa import (
     IntOp,
     MulOp,
     Opcode,
+    QueueKind,
     RequantOp,
     SfuOp,
     Source,
@@ -115,6 +116,7 @@ class Pipeline:
     _issued: dict[PipeKind, set[int]] = field(default_factory=lambda: defaultdict(set))
     _kept: dict[PipeKind, set[int]] = field(default_factory=lambda: defaultdict(set))
     _reads: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    _written: dict[tuple[str, int], int] = field(default_factory=dict)
     _compared: int = 0
 
     def op(
@@ -140,12 +142,23 @@ class Pipeline:
 
     def _start(self, use: _Use, earliest: int) -> int:
         fixed = {operand.arrival for operand in use.operands.values() if isinstance(operand, Flow)}
-        ready = max([earliest, *(reg.ready for reg in use.registers)])
+        ready = max([earliest, *(reg.ready for reg in use.registers), *self._after_writes(use)])
         first = 0 if ready == -SEARCH else ready
         for start in sorted(fixed) or range(first, first + SEARCH):
             if start >= ready and len(fixed) <= 1 and self._fits(use, start):
                 return start
         raise PipelineError(f"{self.b.group}: no cycle for {use.op.name} of the {use.pipe.name} pipe")
+
+    def _after_writes(self, use: _Use) -> Iterator[int]:
+        """First issues with which a row that the bundle itself writes is read in the cycle after that or later."""
+        func = timing(self.config, QueueKind.MEM_READ, Opcode.READ).func
+        assert func is not None
+        for rows in use.rows:
+            way = func + hops(rows.at.unit, self.config.unit("vxm0"))
+            for i in range(use.count):
+                written = self._written.get((rows.at.unit.name, rows.addr + i * rows.stride))
+                if written is not None:
+                    yield written + 1 + way - i * use.pitch
 
     def _fits(self, use: _Use, start: int) -> bool:
         mine = use.cycles(start)
@@ -194,6 +207,8 @@ class Pipeline:
             self.b.issue(queue_name(use.pipe), start + i * use.pitch, Instruction.of(Opcode.ALU, **fields), flows)
         if isinstance(to, Rows):
             self.b.write(to.at, flows["out"], to.addr, to.stride)
+            for i in range(use.count):
+                self._written[to.at.unit.name, to.addr + i * to.stride] = flows["out"].arrival + i * use.pitch
         return flows.get("out")
 
     def _flows(self, use: _Use, start: int) -> dict[str, Flow]:

@@ -18,8 +18,8 @@ _CODES = 127
 def norm_quantise(x: Float32, gain: Float32, eps: float) -> tuple[Int8, Float32]:
     """RMSNorm as codes and scale, q * s ~ x / sqrt(mean x^2 + eps) * gain.
 
-    u = x * gain, c = row_absmax(u) * f32(1/127), q = f2i8(u * recip(c)),
-    s = c * rsqrt(row_sum(x * x) * f32(1/N) + f32(eps)).
+    u = x * gain, q = f2i8(u * recip(row_absmax(u) * f32(1/127))),
+    s = (row_absmax(u) * f32(sqrt(N)/127)) * rsqrt(row_sum(x * x) + f32(N eps)).
 
     float32 [1, N] x float32 [1, N] -> int8 [1, N] in -127..127, float32 [1, 1]; codes and scale of zeros are 0.
     Raises OperatorError for other types or shapes.
@@ -27,10 +27,11 @@ def norm_quantise(x: Float32, gain: Float32, eps: float) -> tuple[Int8, Float32]
     fits = is_matrix(x) and len(x) == 1 and is_row(gain, x.shape[1])
     require(fits, "norm_quantise", "must be float32 [1, N] twice", x, gain)
     u = fmul(words(x), words(gain))
-    scale = fmul(words(row_absmax(singles(u))), constant(1 / _CODES))
+    largest, columns = words(row_absmax(singles(u))), x.shape[1]
     squares = words(row_sum(singles(fmul(words(x), words(x)))))
-    inverse = rsqrt(fadd(fmul(squares, constant(1 / x.shape[1])), constant(eps)))
-    return f2i8(fmul(u, recip(scale))).astype(np.int8), singles(fmul(scale, inverse))
+    inverse = rsqrt(fadd(squares, constant(columns * eps)))
+    codes = f2i8(fmul(u, recip(fmul(largest, constant(1 / _CODES))))).astype(np.int8)
+    return codes, singles(fmul(fmul(largest, constant(math.sqrt(columns) / _CODES)), inverse))
 
 
 def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, factor: Float32) -> Int8:

@@ -102,7 +102,7 @@ def save_picture(path: Path, buckets: Buckets, rows: Sequence[BucketFigures]) ->
 def demo(config: LpuConfig, prompt: str, tokens: int, clock: float, json_file: Path | None) -> None:
     """Tell a story on the core. Exit code 1 where RTL and golden model, or cycles and prediction, differ."""
     console = Console()
-    prepared, buckets = load(config, MODEL, None, None, None)
+    prepared, buckets = load(config, MODEL)
     request = Request(tuple(prepared.tokenizer.encode(prompt)), tokens)
     compile_and_build(console, buckets, request)
     text, runs = tell(console, prepared, buckets, request, check=True)

@@ -20,7 +20,7 @@ from sim.files import write_atomically
 def figures_of(found: Comparison) -> dict[str, int | float | str]:
     """The figures of the table and of the JSON file."""
     return {
-        "predicted_tokens": found.tokens,
+        "perplexity_tokens": found.tokens,
         "perplexity_fp32": found.fp32,
         "perplexity_int8": found.int8,
         "difference_percent": 100 * found.difference,

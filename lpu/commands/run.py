@@ -26,6 +26,7 @@ MODEL_OPTIONS = (
     *("prompt", "tokens", "temperature", "seed", "no_check"),
     *("tokenizer", "context", "calibrate", "clock"),
 )
+TOKENS = 64
 IMAGE_OPTIONS = ("inputs", "folder", "trace")
 
 
@@ -71,7 +72,7 @@ def table(image: ProgramImage, result: ImageComparison) -> Table:
 @click.argument("path", metavar="MODEL|IMAGE", type=click.Path(exists=True, path_type=Path))
 @preset_option
 @click.option("--prompt", default="", help="Model: what the text begins with; default nothing.")
-@click.option("--tokens", type=click.IntRange(1), default=64, show_default=True, help="Model: how many to generate.")
+@click.option("--tokens", type=click.IntRange(1), help=f"Model: how many to generate; default {TOKENS}, or what fits.")
 @click.option("--temperature", type=float, default=0.0, help="Model: 0, the default, takes the likeliest token.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Model: of the noise; default 0.")
 @click.option("--no-check", is_flag=True, help="Model: do not compare with the golden model.")
@@ -116,7 +117,7 @@ def run_model(
     path: Path,
     config: LpuConfig,
     prompt: str,
-    tokens: int,
+    tokens: int | None,
     temperature: float,
     seed: int,
     no_check: bool,
@@ -127,8 +128,9 @@ def run_model(
 ) -> tuple[dict[str, Any], bool]:
     """Generate, print text and tables; the figures, and whether everything was as predicted."""
     console = Console()
-    prepared, buckets = load(config, path, tokenizer, context, calibrate)
-    request = Request(tuple(prepared.tokenizer.encode(prompt)), tokens, temperature, seed)
+    prepared, buckets = load(config, path, tokenizer, context, calibrate, sampling=temperature > 0)
+    ids = tuple(prepared.tokenizer.encode(prompt))
+    request = Request(ids, tokens or max(1, min(TOKENS, buckets.context - len(ids))), temperature, seed)
     compile_and_build(console, buckets, request)
     text, runs = tell(console, prepared, buckets, request, not no_check)
     return report(console, prepared, buckets, request, text, runs, clock), all(run.is_exact for run in runs)

@@ -14,8 +14,6 @@ from models.llama.model import ModelError
 from sim.session import run_session
 
 Arrays = dict[str, np.ndarray]
-SAMPLING = ("counter", "temperature")
-"""States of graphs that can sample."""
 CHECKED = ("logits", "token", "tokens")
 
 
@@ -54,7 +52,7 @@ class Run:
 
 
 def check_request(buckets: Buckets, request: Request) -> None:
-    """Raise ModelError for what the model cannot do."""
+    """Raise ModelError for what the model, or its programs, cannot do."""
     vocabulary = buckets.model.shape.vocabulary
     if not request.prompt:
         raise ModelError("prompt of 0 tokens: must be at least 1")
@@ -66,8 +64,8 @@ def check_request(buckets: Buckets, request: Request) -> None:
         raise ModelError(f"{found}: must be at most the context, {buckets.context}")
     if request.temperature < 0 or not np.isfinite(request.temperature):
         raise ModelError(f"temperature {request.temperature}: must be 0 or more")
-    if request.temperature and not set(SAMPLING) <= set(buckets.states()):
-        raise ModelError(f"temperature {request.temperature}: must be 0: these programs only take the likeliest token")
+    if request.temperature and not buckets.sampling:
+        raise ModelError(f"temperature {request.temperature}: must be 0 for programs without noise")
 
 
 def generate(buckets: Buckets, request: Request, steps: int, check: bool = True) -> Iterator[Run]:
@@ -98,7 +96,7 @@ def first_states(buckets: Buckets, request: Request) -> Arrays:
         "token": np.array([[request.prompt[0]]], np.int32),
         "position": np.zeros((1, 1), np.int32),
     }
-    if set(SAMPLING) <= set(buckets.states()):
+    if buckets.sampling:
         states["temperature"] = np.array([[request.temperature]], np.float32)
         states["counter"] = np.array([[start_counter(request.seed)]], np.uint32).view(np.int32)
     return states

@@ -1,4 +1,4 @@
-"""A Llama as plain arrays: what every front end produces and what quantisation, compiler and golden model start from."""
+"""A Llama as plain arrays: what every front end produces; quantisation, compiler and golden model start from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class LlamaShape:
-    """Dimensions. Heads are ``head_dim`` = dim / heads wide; ``kv_heads`` divides ``heads`` (grouped-query attention)."""
+    """Dimensions.
+
+    Heads are ``head_dim`` = dim / heads wide; ``kv_heads`` divides ``heads`` (grouped-query attention).
+    """
 
     dim: int
     hidden: int

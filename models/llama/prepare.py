@@ -61,7 +61,7 @@ def _ranges(path: Path, model: Llama, words: Tokenizer, text: Path | None) -> tu
     if text is not None:
         return measured(model, sequences(words, read_text(text), model.shape.context)), str(text)
     if is_present(shipped) and (ranges := load_ranges(shipped, model)) is not None:
-        return ranges, str(shipped)
+        return ranges, shipped.name
     return measured(model, sequences(words, story_text(), model.shape.context)), f"{STORIES} stories of models/stories"
 
 
