@@ -85,7 +85,7 @@ def _fold_all(
     delayed = _repeated(issues, lead, period, None)
     programs = {}
     for q in queues(config):
-        spans = [Span(lead + b.starts[q.name], b.n, b.period) for b in blocks if q.name in b.starts]
+        spans = [Span(lead + b.starts[q.name], b.n, b.period) for b in blocks if b.n > 1 and q.name in b.starts]
         programs[q.name] = fold(config, q, delayed.get(q.name, []), lead + period - config.superlanes, spans, whole)
     return programs
 

@@ -82,7 +82,7 @@ _Node = _Run | _Loop
 
 @dataclass(frozen=True)
 class Span:
-    """Cycles ``start`` .. ``start + n * period`` in which a queue repeats what it issues in the first ``period``."""
+    """Cycles ``start`` .. ``start + n * period`` in which a queue does n times, n > 1, what it does in the first."""
 
     start: int
     n: int
@@ -156,12 +156,13 @@ class _Folder:
     def _span(self, issues: Sequence[Issue], span: Span, merge: Merge, level: int) -> _Loop:
         """The LOOP over a span; addresses that are others in its second iteration move, all by one stride."""
         ends = [span.start + i * span.period for i in range(3)]
-        first, second = ([issue for issue in issues if a <= issue[0] < b] for a, b in zip(ends, ends[1:], strict=False))
-        steps = [self._step(a["addr"], b["addr"]) for (_, a), (_, b) in zip(first, second, strict=span.n > 1)]
+        first, second = (
+            [issue for issue in issues if a <= issue[0] < b] for a, b in zip(ends[:2], ends[1:], strict=True)
+        )
+        steps = [self._step(a["addr"], b["addr"]) for (_, a), (_, b) in zip(first, second, strict=True)]
         moves = sorted({0, *steps})
         if len(moves) > 2:
             raise CompileError(f"a block of {span.n} iterations: addresses move by {moves}: must be one stride a queue")
-        steps = steps or [0] * len(first)
         body = [(c, _with_mask(i, level) if step else i) for (c, i), step in zip(first, steps, strict=True)]
         inner = self._loops(self._runs(body, merge), span.start, span.start + span.period, level + 1)
         return _Loop(span.start - LOOP_CYCLES, span.n, span.period, sum(moves), tuple(inner))

@@ -96,7 +96,7 @@ class Placement:
 
 
 def place(config: LpuConfig, graph: Graph, passes: Sequence[Pass]) -> Placement:
-    """First-fit placement, longest-lived tensors first, larger before smaller.
+    """First-fit placement, longest-lived tensors first, larger before smaller; states from the top down.
 
     Raises CompileError with a table of all tensors and their bytes when one does not fit, or is both weights and data.
     """
@@ -274,17 +274,19 @@ class _Placer:
     def _first_fit(self, unit: Unit, request: _Request, rows: int, reuse: bool) -> int | None:
         """The first address with enough free rows; with ``reuse``, rows of tensors dead by then count as free.
 
-        An int8 tensor may go on in the next slice, unless an index reaches into it.
+        An int8 tensor may go on in the next slice, unless an index reaches into it. A state of a data group has the
+        last such address, where the sizes of other tensors do not move it: programs of one model share their states.
         """
         assert unit.memory is not None
         used = self._used(unit, unit.memory, request, reuse)
-        flat = not request.wide and unit.kind is UnitKind.DATA_MEMORY
-        if not flat:
-            return _first_run(np.any(used, axis=0), rows)
+        in_data = unit.kind is UnitKind.DATA_MEMORY
+        run = _last_run if in_data and request.tensor.mutable else _first_run
+        if request.wide or not in_data:
+            return run(np.any(used, axis=0), rows)
         row_bits = self.config.row_bits(unit.memory)
         if unit.memory.depth_rows == 1 << row_bits and request.tensor not in self._indexed:
-            return _first_run(used.reshape(-1), rows)
-        starts = ((slice_, _first_run(used[slice_], rows)) for slice_ in range(unit.memory.slices))
+            return run(used.reshape(-1), rows)
+        starts = ((slice_, run(used[slice_], rows)) for slice_ in range(unit.memory.slices))
         return next(((slice_ << row_bits) + row for slice_, row in starts if row is not None), None)
 
     def _used(self, unit: Unit, memory: MemoryGroup, request: _Request, reuse: bool) -> NDArray[np.bool_]:
@@ -378,8 +380,14 @@ def overlap(config: LpuConfig, a: Allocation, b: Allocation) -> bool:
 
 
 def _first_run(used: NDArray[np.bool_], rows: int) -> int | None:
-    """Start of the first run of ``rows`` free entries."""
+    """Start of the first ``rows`` free entries in a row."""
     edges = np.flatnonzero(np.diff(np.concatenate(([True], used, [True])).astype(np.int8)))
     starts, ends = edges[::2], edges[1::2]
     fitting = starts[ends - starts >= rows]
     return int(fitting[0]) if fitting.size else None
+
+
+def _last_run(used: NDArray[np.bool_], rows: int) -> int | None:
+    """Start of the last ``rows`` free entries in a row."""
+    first = _first_run(used[::-1], rows)
+    return None if first is None else len(used) - first - rows

@@ -191,6 +191,20 @@ def test_a_state_is_never_written_over_by_temporaries() -> None:
         assert tensor is state or not cells(config, placement, tensor) & rows
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int32"])
+def test_states_stay_where_they_are_when_other_tensors_grow(dtype: str) -> None:
+    found = set()
+    for rows in (3, 40, 200):
+        graph = Graph()
+        state = graph.state("s", np.zeros((8, 16), dtype=np.int64), dtype)
+        index = graph.input("i", (1, 1), "int32")
+        graph.scatter(state, index, graph.input("x", (1, 16), dtype))
+        graph.output(graph.relu(graph.input("other", (rows, 16))))
+        _, placement = placed(SMALL, graph)
+        found.add((placement[state].unit.name, placement[state].addr))
+    assert len(found) == 1
+
+
 def test_a_cache_cannot_be_gathered_from() -> None:
     graph, cache = cache_graph(20, 48)
     graph.output(graph.gather(cache, graph.input("i", (1, 1), "int32")))

@@ -1,6 +1,6 @@
 """A Llama that `small` cannot hold, on the RTL of `medium`: dim 288, 6 layers, hidden 768, random weights, 4 tokens.
 
-Run by `make medium`, not by the tests: the simulator takes two minutes to build, the 10 MB of weights and caches eight
+Run by `make medium`, not by the tests: the simulator takes two minutes to build, the 10 MB of weights and caches ten
 to be written through its host port.
 """
 
