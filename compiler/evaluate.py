@@ -24,7 +24,6 @@ _BINARY: Mapping[OpKind, Callable[..., np.ndarray]] = {
     OpKind.RESCALE: operators.rescale,
     OpKind.QUANTISE_STATIC: operators.quantise_static,
     OpKind.SOFTMAX: operators.softmax,
-    OpKind.ROPE_PROJECT: operators.rope_project,
     OpKind.ARGMAX_ROUNDED: operators.argmax_rounded,
     OpKind.EXP2_GATE: operators.exp2_gate,
     OpKind.TO_FLOAT: operators.to_float,
@@ -64,6 +63,8 @@ def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
             return (operators.argmax(x)[:, None].astype(np.int32),)
         case OpKind.NORM_QUANTISE:
             return operators.norm_quantise(x, operands[1], op.epsilon)
+        case OpKind.ROPE_PROJECT:
+            return (operators.rope_project(*operands).reshape(op.output.shape),)
         case OpKind.ATTENTION:
             q, keys, values, mask, scale, factor = operands
             return (operators.attention(q, keys, values, mask, scale, factor, op.number),)

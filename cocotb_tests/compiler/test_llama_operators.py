@@ -62,7 +62,9 @@ def test_rope_project(config: LpuConfig, copies: int) -> None:
     w = graph.constant("w", codes(1, 2 * lanes, 40))
     cos, sin = (graph.input(name, (1, lanes), "fp32") for name in ("cos", "sin"))
     factor = graph.constant("factor", singles(2, 2 * copies, lanes, scale=2e-3), "fp32")
-    graph.output(graph.rope_project(graph.input("x", (1, 40)), w, cos, sin, factor))
+    graph.output(graph.rope_project(graph.input("x", (1, 40)), w, cos, sin, factor, as_rows=True))
+    if copies == 1:
+        graph.output(graph.rope_project(graph.inputs[-1], w, cos, sin, factor))
     angle = np.random.default_rng(3).uniform(0, 6, (1, lanes)).astype(np.float32)
     for seed in (4, 5):
         x = codes(seed, 1, 40).astype(np.int8)

@@ -24,11 +24,14 @@ class LlamaOperators(GraphBase):
         q = self._op(OpKind.NORM_QUANTISE, name, (x, gain), x.shape, DType.INT8, extra=(scale,), epsilon=epsilon)
         return q, scale
 
-    def rope_project(self, x: Tensor, w: Tensor, cos: Tensor, sin: Tensor, factor: Tensor, name: str = "") -> Tensor:
-        """Rows of a rotated projection: int8 [1, K], weights [T L, K], fp32 [1, L] twice, fp32 [R, L] -> int8 [R, L].
+    def rope_project(
+        self, x: Tensor, w: Tensor, cos: Tensor, sin: Tensor, factor: Tensor, as_rows: bool = False, name: str = ""
+    ) -> Tensor:
+        """A rotated projection: int8 [1, K], weights [T L, K], fp32 [1, L] twice, fp32 [R, L] -> int8 [R, L].
 
         a = w x in T tiles of L channels; channels 2i and 2i + 1 turn: y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1],
-        so that sin carries the sign; row r = round(y[tile r T / R] * factor[r]). T rows are given as [1, T L].
+        so that sin carries the sign; row r = round(y[tile r T / R] * factor[r]). Without ``as_rows`` R = T and the
+        result is one row [1, T L].
         """
         name = name or self._auto_name(OpKind.ROPE_PROJECT)
         lanes = factor.shape[1]
@@ -37,10 +40,11 @@ class LlamaOperators(GraphBase):
         self._require(x.shape[0] == 1, name, x, "must have one row")
         fits = tiles * lanes == w.shape[0] and factor.shape[0] % tiles == 0
         self._require(fits, name, factor, f"must be [R, L], {w.shape[0]} = T L outputs in T tiles, R a multiple of T")
+        self._require(as_rows or factor.shape[0] == tiles, name, factor, f"must have {tiles} rows to give one")
         for row in (cos, sin):
             self._require_row(name, row, lanes)
         self._require(factor.dtype is DType.FP32, name, factor, "must be fp32")
-        shape = (1, w.shape[0]) if factor.shape[0] == tiles else factor.shape
+        shape = factor.shape if as_rows else (1, w.shape[0])
         return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, factor), shape, DType.INT8)
 
     def causal_mask(self, position: Tensor, n: int, width: int, copies: int, name: str = "") -> Tensor:

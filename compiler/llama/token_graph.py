@@ -168,7 +168,7 @@ class _Builder:
         factor = take(layer.wk.scale / layer.key, channels)
         w = self.g.constant(f"{n}wk", take(layer.wk.codes, channels.ravel()))
         factors = self.g.mul(self._constant(f"{n}wk.scale", factor), scale, f"{n}key.factor")
-        row = self.g.rope_project(q, w, self.cos, self.sin, factors, f"{n}key")
+        row = self.g.rope_project(q, w, self.cos, self.sin, factors, name=f"{n}key")
         self.g.kv_scatter(keys, self.places[0], row, f"{n}cache.keys")
 
     def _queries(self, n: str, layer: QuantisedLayer, q: Tensor, scale: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class _Builder:
         factor = take(layer.wq.scale * key / np.repeat(layer.query, width), self.layout.rows())
         w = self.g.constant(f"{n}wq", take(layer.wq.codes, self.layout.queries().ravel()))
         factors = self.g.mul(self._constant(f"{n}wq.scale", factor), scale, f"{n}query.factor")
-        return self.g.rope_project(q, w, self.cos, self.sin, factors, f"{n}query")
+        return self.g.rope_project(q, w, self.cos, self.sin, factors, True, f"{n}query")
 
     def _cache_values(self, n: str, layer: QuantisedLayer, q: Tensor, scale: Tensor, values: Tensor) -> None:
         channels = self.layout.values().ravel()

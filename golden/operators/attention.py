@@ -40,7 +40,7 @@ def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, factor: Flo
     a = i2f(weights x) in T tiles of L, y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1] (sin holds the sign),
     row r = f2i8(y[tile r T / R] * factor[r]).
 
-    int8 [1, K], int8 [T L, K], float32 [1, L] twice, float32 [R, L] -> int8 [R, L]; [1, T L] where R = T.
+    int8 [1, K], int8 [T L, K], float32 [1, L] twice, float32 [R, L] -> int8 [R, L].
     Raises OperatorError for other types or shapes.
     """
     lanes = factor.shape[-1]
@@ -50,8 +50,7 @@ def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, factor: Flo
     y = fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1])
     if len(factor) % len(y):
         raise OperatorError(f"rope_project: {len(factor)} rows of {len(y)} tiles: must be a multiple")
-    codes = f2i8(fmul(np.repeat(y, len(factor) // len(y), axis=0), words(factor))).astype(np.int8)
-    return codes.reshape(1, -1) if len(factor) == len(y) else codes
+    return f2i8(fmul(np.repeat(y, len(factor) // len(y), axis=0), words(factor))).astype(np.int8)
 
 
 def attention(
