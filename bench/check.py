@@ -14,15 +14,20 @@ from pathlib import Path
 from bench.ops import CASES, compiled
 from bench.synth import synth
 from compiler.build import CompiledProgram, compile_graph
+from compiler.llama.program import Buckets
 from compiler.workloads import matmul_graph
 from hdl.config import LpuConfig, preset
 from models.digits.evaluate import compile_digits
 from models.digits.model import FloatModel, quantise
+from models.llama.prepare import prepare
+from models.stories.corpus import HELD_OUT_PATH
 from sim.files import write_atomically
 
 BASELINE = Path(__file__).with_name("baseline.json")
 MATMULS = ((1, 64, 64), (1, 128, 128), (1, 256, 256), (64, 64, 64), (64, 128, 256))
 """(M, K, N) of the anchor workloads."""
+LLAMA_BUCKETS = (32, 128)
+STORY_MODEL = HELD_OUT_PATH.with_name("stories260k.bin")
 DIGITS_PRESETS = ("nano", "small")
 AREA_PRESET = "small"
 SLACK: Mapping[str, float] = {"lut4": 0.02, "ff": 0.02}
@@ -64,6 +69,17 @@ def program_figures() -> Figures:
         figures.update(_figures(small, f"{case.name} {case.shape}", compiled(small, case)))
     for config in map(preset, DIGITS_PRESETS):
         figures.update(_figures(config, "digits", compile_digits(config, quantise(FloatModel.load()))))
+    return figures | llama_figures()
+
+
+def llama_figures() -> Figures:
+    """Cycles of a token and program bytes of the shipped Llama on ``small``, by bucket."""
+    small, model = preset("small"), prepare(STORY_MODEL).quantised
+    buckets = Buckets(small, model)
+    programs = {size: buckets.program(size, 1) for size in LLAMA_BUCKETS}
+    figures: Figures = {}
+    for size, program in programs.items():
+        figures.update(_figures(small, f"llama {size}", program))
     return figures
 
 
