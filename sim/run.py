@@ -89,7 +89,7 @@ def run_image(
     """
     names = [info.name for info in image.tensors if info.kind == "output"] if outputs is None else list(outputs)
     load = Script(config)
-    _load_memory(load, image.memory)
+    load_memory(load, image.memory)
     load.load_programs(image.programs)
     items = [_ItemScript(config, image, item, names, trace is not None and i == 0) for i, item in enumerate(inputs)]
     scripts = [load, *(item.script for item in items)]
@@ -107,11 +107,11 @@ class _ItemScript:
         self.config, self.image = config, image
         self.script = Script(config)
         for name, array in item.items():
-            _write_tensor(self.script, image, name, array)
+            write_tensor(self.script, image, name, array)
         if trace:
             self.script.trace()
         self._status = self.script.run(2 * image.cycles + 1000)
-        self._outputs = {name: _read_tensor(self.script, image, name) for name in names}
+        self._outputs = {name: read_tensor(self.script, image, name) for name in names}
 
     def result(self, words: Words) -> RunResult:
         status = RunStatus.of(self.config, words[self._status])
@@ -123,18 +123,21 @@ class _ItemScript:
         return RunResult(tensors, status)
 
 
-def _write_tensor(script: Script, image: ProgramImage, name: str, array: np.ndarray) -> None:
+def write_tensor(script: Script, image: ProgramImage, name: str, array: np.ndarray) -> None:
+    """Have ``script`` write a tensor of an image, a state or a constant as well."""
     info = image.tensor(name)
     packed = pack_tensor(script.config, info, array)
     script.write_rows(info.unit, [addr for _, addr, _ in packed], np.stack([row for _, _, row in packed]))
 
 
-def _read_tensor(script: Script, image: ProgramImage, name: str) -> slice:
+def read_tensor(script: Script, image: ProgramImage, name: str) -> slice:
+    """Have ``script`` read a tensor; where its words are in the answer."""
     info = image.tensor(name)
     return script.read_rows(info.unit, tensor_addresses(script.config, info))
 
 
-def _load_memory(script: Script, memory: Sequence[MemoryBlock]) -> None:
+def load_memory(script: Script, memory: Sequence[MemoryBlock]) -> None:
+    """Have ``script`` write blocks of SRAM."""
     for block in memory:
         script.write_rows(block.unit, range(block.addr, block.addr + len(block.rows)), block.rows)
 
@@ -172,7 +175,7 @@ def run_program(
 def _job_script(config: LpuConfig, job: Job, number: int, limit: int) -> tuple[Script, slice, list[slice]]:
     script = Script(config)
     script.reset()
-    _load_memory(script, job.memory)
+    load_memory(script, job.memory)
     script.load_programs(job.programs)
     if job.trace is not None:
         script.trace(number)
@@ -195,15 +198,15 @@ def play(
     """
     if any(traces) and not simulator.config.trace:
         raise SimError(f"config '{simulator.config.name}': trace = False: must be True to log a trace")
-    with _job_directory() as directory:
+    with job_directory() as directory:
         for index, script in enumerate(scripts):
             script.requests.tofile(directory / f"script.{index}")
         with ThreadPoolExecutor(1) as pool:
-            launch = pool.submit(_simulate, simulator, directory, len(scripts))
+            launch = pool.submit(simulate, simulator, directory, len(scripts))
             while progress and wait([launch], _POLL_SECONDS).not_done:
                 progress(max(0, len(list(directory.glob("answer.*"))) - 1))
             launch.result()
-        answers = [_answer(directory / f"answer.{index}", script) for index, script in enumerate(scripts)]
+        answers = [read_answer(directory / f"answer.{index}", script) for index, script in enumerate(scripts)]
         for number, destination in enumerate(traces):
             if destination is not None:
                 _publish(directory / f"trace.{number}", destination)
@@ -213,13 +216,14 @@ def play(
 
 
 @contextmanager
-def _job_directory() -> Iterator[Path]:
+def job_directory() -> Iterator[Path]:
+    """A directory for one launch: scripts, answers, traces, log."""
     (CACHE / "jobs").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE / "jobs") as directory:
         yield Path(directory)
 
 
-def _simulate(simulator: Simulator, directory: Path, scripts: int) -> None:
+def simulate(simulator: Simulator, directory: Path, scripts: int) -> None:
     """Run the testbench. The runner's exit status says nothing outside pytest: the results file decides."""
     runner = get_runner("verilator")
     runner.log.setLevel(logging.CRITICAL)
@@ -244,7 +248,8 @@ def _simulate(simulator: Simulator, directory: Path, scripts: int) -> None:
         raise SimError(f"simulation of '{simulator.config.name}' failed; see {kept}")
 
 
-def _answer(path: Path, script: Script) -> Words:
+def read_answer(path: Path, script: Script) -> Words:
+    """The words that a script's READs gave. Raises SimError where a run hangs, HostError for a refused request."""
     lines = path.read_text().split("\n")[:-1]
     if lines and (words := lines[-1].split())[0] in ("error", "timeout"):
         raise _failure(words[0], script.requests[int(words[1])])

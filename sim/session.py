@@ -16,12 +16,12 @@ from hdl.link.hostmap import Register
 from sim.build import Simulator, build
 from sim.run import (
     Words,
-    _answer,
-    _job_directory,
-    _load_memory,
-    _read_tensor,
-    _simulate,
-    _write_tensor,
+    job_directory,
+    load_memory,
+    read_answer,
+    read_tensor,
+    simulate,
+    write_tensor,
 )
 from sim.script import RunStatus, Script, as_rows
 
@@ -52,10 +52,10 @@ def run_session(
     are not where, or not what, they were. Raises ImageError, SimError; HostError when the core raises an error flag.
     """
     load = Script(config)
-    _load_memory(load, images[0].memory)
+    load_memory(load, images[0].memory)
     load.load_programs(images[0].programs)
     for name, array in start.items():
-        _write_tensor(load, images[0], name, array)
+        write_tensor(load, images[0], name, array)
     load.read_register(Register.CYCLES)  # an answer, whose time is that of the end of loading
     befores = (None, *images[:-1])
     runs = [_RunScript(config, *pair, states, outputs) for pair in zip(befores, images, strict=True)]
@@ -84,7 +84,7 @@ class _RunScript:
                 self.script.write_rows(unit, [addr], row[None, :])
             self.script.load_programs(image.programs)
         self._status = self.script.run(2 * image.cycles + 1000)
-        self._outputs = {name: _read_tensor(self.script, image, name) for name in outputs}
+        self._outputs = {name: read_tensor(self.script, image, name) for name in outputs}
 
     def result(self, words: Words, seconds: float) -> SessionRun:
         status = RunStatus.of(self.config, words[self._status])
@@ -114,15 +114,15 @@ def _constants(image: ProgramImage, states: Collection[str]) -> dict[Place, np.n
 
 def _played(simulator: Simulator, scripts: Sequence[Script]) -> Iterator[tuple[Words, float]]:
     """The answers of host scripts, each as soon as the simulator has written all of it, and when that was."""
-    with _job_directory() as directory:
+    with job_directory() as directory:
         for index, script in enumerate(scripts):
             script.requests.tofile(directory / f"script.{index}")
         with ThreadPoolExecutor(1) as pool:
-            launch = pool.submit(_simulate, simulator, directory, len(scripts))
+            launch = pool.submit(simulate, simulator, directory, len(scripts))
             for index, script in enumerate(scripts):
                 _wait(launch, directory, index)
                 path = directory / f"answer.{index}"
-                yield _answer(path, script), path.stat().st_mtime
+                yield read_answer(path, script), path.stat().st_mtime
             launch.result()
 
 

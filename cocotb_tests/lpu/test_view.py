@@ -31,6 +31,7 @@ from lpu.view.timeline import Box, Flow, Timeline, ViewError
 from lpu.view.trace import QUEUES, STREAMS, Event, trace_events, write_trace
 from models.digits.graph import digits_graph
 from models.digits.model import FloatModel, quantise
+from models.stories.corpus import HELD_OUT_PATH
 
 ROOT = Path(__file__).parents[2]
 NANO, SMALL, DUO = preset("nano"), preset("small"), preset("duo")
@@ -500,15 +501,34 @@ def test_view_of_an_image_has_the_boxes_of_its_programs(tmp_path: Path) -> None:
     assert "REQUANT" in [row[0] for row in a["operators"]]
 
 
+STORY = str(HELD_OUT_PATH.with_name("stories260k.bin"))
+
+
+def test_a_token_of_a_llama(tmp_path: Path) -> None:
+    """Every operator of a layer is named, all layers are there, and the page is small."""
+    page, trace = tmp_path / "token.html", tmp_path / "token.json"
+    assert lpu("view", STORY, "-o", page, "--trace", trace).exit_code == 0
+    text = page.read_text()
+    assert all(f"l{layer}.{name}" in text for layer in range(5) for name in ("norm", "query", "attention", "down"))
+    assert len(text) < 1_000_000
+    names = {event["name"] for event in json.loads(trace.read_text())["traceEvents"]}
+    assert any("classify" in name for name in names)
+
+
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["nothing"], "'nothing': must be digits, matmul M K N, or the file of a program image"),
-        (["."], "'.': must be digits, matmul M K N, or the file of a program image"),
+        (["nothing"], "'nothing': must be digits, matmul M K N, a Llama, or the file of a program image"),
+        (["."], "config.json: no such file"),
+        ([STORY, "--bucket", "33"], "--bucket 33: must be one of 32, 64, 128, 256"),
         (["digits", "3"], "digits: 1 sizes: must be none"),
         (["matmul", "3", "4"], "matmul: 2 sizes: must be M K N"),
         (["matmul", "3", "4", "0"], "Invalid value for '[M K N]': 0 is not in the range x>=1."),
-        (["pyproject.toml"], "pyproject.toml: magic b'[build-s': must be b'LPUIMAGE'"),
+        (
+            ["pyproject.toml"],
+            "pyproject.toml: not a llama2.c checkpoint: no ak42 magic, and as a legacy header: "
+            "dim = 1769300571: must be in 1..65536",
+        ),
         (
             ["matmul", "9", "9999", "9999"],
             f"matmul 9x9999x9999: operand of 99980001 bytes: must fit the {SMALL.sram_bytes} of 'small'",

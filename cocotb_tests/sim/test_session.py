@@ -46,7 +46,7 @@ def test_an_answer_is_there_while_the_simulator_goes_on(simulator: Simulator, mo
             if index == 1:
                 assert seen.wait(10), "the first answer was not handed on"
 
-    monkeypatch.setattr("sim.session._simulate", simulate)
+    monkeypatch.setattr("sim.session.simulate", simulate)
     answers = _played(simulator, scripts(3))
     assert next(answers)[0].tolist() == [0]
     seen.set()
@@ -68,7 +68,7 @@ def test_a_script_that_fails(
         (directory / "answer.0").write_text(words(7))
         (directory / "answer.1").write_text(line)
 
-    monkeypatch.setattr("sim.session._simulate", simulate)
+    monkeypatch.setattr("sim.session.simulate", simulate)
     answers = _played(simulator, scripts(3))
     assert next(answers)[0].tolist() == [7]
     with pytest.raises(error, match=message):
@@ -80,7 +80,7 @@ def test_a_simulator_that_dies(simulator: Simulator, monkeypatch: pytest.MonkeyP
         (directory / "answer.0").write_text(words(7))
         raise SimError("simulation of 'nano' failed; see build/failed.log")
 
-    monkeypatch.setattr("sim.session._simulate", simulate)
+    monkeypatch.setattr("sim.session.simulate", simulate)
     with pytest.raises(SimError, match="simulation of 'nano' failed"):
         list(_played(simulator, scripts(2)))
 
