@@ -96,10 +96,10 @@ def test_random_texts_by_the_rule_and_by_the_library(bin_tokenizer: Tokenizer, j
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
 def test_decoding_gives_the_text_back(tokenizer: Tokenizer, text: str) -> None:
-    if text == "<s>" and isinstance(tokenizer, JsonTokenizer):
-        pytest.skip("a special token by its name")
+    """But for a special token's name, which the library takes for the token."""
+    expected = "" if text == "<s>" and isinstance(tokenizer, JsonTokenizer) else text
     for bos in (False, True):
-        assert tokenizer.decode(tokenizer.encode(text, bos)) == text
+        assert tokenizer.decode(tokenizer.encode(text, bos)) == expected
 
 
 @pytest.mark.parametrize("text", ["ab cd", "日本 €", "héé é", "x\ny "], ids=ascii)
