@@ -157,20 +157,17 @@ def test_calibration_is_the_text_s_then_the_file_s_then_the_stories(tmp_path: Pa
         prepare(tmp_path / "model.bin")
 
 
-def test_sequences_share_documents_and_begin_with_the_first_token(tmp_path: Path) -> None:
+def test_documents_are_sequences_and_long_ones_several(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.bin").write_bytes(tokenizer_bytes())
     words = BinTokenizer(tmp_path / "tokenizer.bin")
-    documents = [words.encode("ab cd"), words.encode("efgh ab gh")]
-    parts = sequences(words, "ab\ncd\n\n\n\nefgh ab gh\n", context=5)
-    assert all(part[0] == words.begin and len(part) <= 5 for part in parts)
-    joined = [token for document in documents for token in document]
-    at = 0
-    for part in parts:
-        skipped = joined[at] != words.begin
-        assert part[skipped:] == joined[at : at + len(part) - skipped]
-        at += len(part) - skipped
-    assert at == len(joined)
-    assert sequences(words, "ab cd", context=5, most=2) == [documents[0][:2]]
+    text, long = "ab\ncd\n\n\n\nefgh ab gh\n", words.encode("efgh ab gh")
+    assert sequences(words, text, context=64) == [words.encode("ab cd"), long]
+    cut = sequences(words, text, context=5)
+    assert cut[0] == words.encode("ab cd")[:5] and all(part[0] == words.begin and len(part) <= 5 for part in cut)
+    again = [token for part in sequences(words, "efgh ab gh", context=5) for token in part[1:]]
+    assert again == long[1:]
+    assert sequences(words, "ab cd", context=5, most=2) == [words.encode("ab cd")[:2]]
+    assert sequences(words, text, context=64, most=len(words.encode("ab cd")) + 1) == [words.encode("ab cd"), long[:1]]
 
 
 # -------------------------------------------------------------------------- generation

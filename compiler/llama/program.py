@@ -14,6 +14,8 @@ from hdl.config import LpuConfig
 
 SIZES = (32, 64, 128, 256)
 """Buckets, where the context is longer."""
+EFFORT = 12
+"""Orders that the scheduler tries: 0 to 5 % of the cycles for two seconds."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Buckets:
         """``steps`` tokens in one run. Raises CompileError where the model does not fit or states would move."""
         key = bucket, steps
         if key not in self._programs:
-            program = compile_graph(self.config, self.graph(bucket), steps)
+            program = compile_graph(self.config, self.graph(bucket), steps, EFFORT)
             self._check_states(program)
             self._programs[key] = program
         return self._programs[key]

@@ -8,6 +8,7 @@ import click
 
 from compiler.build import CompiledProgram, compile_graph
 from compiler.image import MAGIC, ProgramImage
+from compiler.llama.program import EFFORT
 from compiler.workloads import matmul_graph
 from hdl.config import LpuConfig
 from lpu.llama import load
@@ -81,7 +82,7 @@ def _token(path: Path, config: LpuConfig, window: range | None, bucket: int | No
     if size not in buckets.sizes:
         raise click.UsageError(f"--bucket {size}: must be one of {', '.join(map(str, buckets.sizes))}")
     title = f"{path.stem}, a token, {size} positions"
-    return _compiled(title, compile_graph(config, buckets.graph(size)), window)
+    return _compiled(title, compile_graph(config, buckets.graph(size), effort=EFFORT), window)
 
 
 def _compiled(title: str, program: CompiledProgram, window: range | None) -> Timeline:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 
 import numpy as np
@@ -86,19 +86,23 @@ def story_text() -> str:
 
 
 def sequences(tokenizer: Tokenizer, text: str, context: int, most: int | None = None) -> list[list[int]]:
-    """``text`` as sequences of up to ``context`` tokens, each of which starts with the tokenizer's ``begin``.
+    """The documents of ``text``, which blank lines separate, each from the tokenizer's ``begin`` on.
 
-    Blank lines separate documents, which begin with ``begin``, too, and share sequences. ``most`` tokens in all.
+    What is beyond ``context`` tokens of a document is a sequence of its own with ``begin`` before it. ``most`` in all.
     """
     documents = [" ".join(part.split()) for part in text.split("\n\n")]
-    tokens = [token for document in documents if document for token in tokenizer.encode(document)][:most]
-    found: list[list[int]] = []
+    tokens = [tokenizer.encode(document) for document in documents if document]
+    ends = accumulate(map(len, tokens))
+    kept = [t if most is None else t[: max(0, most - end + len(t))] for t, end in zip(tokens, ends, strict=True)]
+    return [part for document in kept for part in _cut(document, tokenizer.begin, context)]
+
+
+def _cut(tokens: list[int], begin: int | None, context: int) -> Iterator[list[int]]:
     while tokens:
-        opening = [] if tokenizer.begin is None or tokens[0] == tokenizer.begin else [tokenizer.begin]
+        opening = [] if begin is None or tokens[0] == begin else [begin]
         size = context - len(opening)
-        found.append(opening + tokens[:size])
+        yield opening + tokens[:size]
         tokens = tokens[size:]
-    return found
 
 
 # ----------------------------------------------------------------------- calibration
