@@ -60,11 +60,11 @@ def buckets(folder: Path) -> Buckets:
 PROGRAMS: dict[tuple[str, int], CompiledProgram] = {}
 
 
-def compiled(config: LpuConfig, graph: Graph, steps: int) -> CompiledProgram:
+def compiled(config: LpuConfig, graph: Graph, steps: int, effort: int) -> CompiledProgram:
     """compile_graph, once for each graph and number of steps."""
     key = graph.name, steps
     if key not in PROGRAMS:
-        PROGRAMS[key] = compile_graph(config, graph, steps)
+        PROGRAMS[key] = compile_graph(config, graph, steps, effort)
     return PROGRAMS[key]
 
 
