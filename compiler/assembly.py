@@ -35,7 +35,6 @@ from hdl.isa import (
     CONTROL_OPCODES,
     PIPE_OPS,
     PIPES,
-    UNIT_OPCODES,
     Instruction,
     IsaError,
     Opcode,
@@ -46,6 +45,7 @@ from hdl.isa import (
     queue,
     stream,
     stream_name,
+    unit_opcodes,
 )
 
 Programs = Mapping[str, Sequence[Instruction]]
@@ -234,7 +234,7 @@ def _live(words: Sequence[str]) -> tuple[int, int]:
 
 
 def _instruction(config: LpuConfig, target: Queue, words: Sequence[str]) -> Instruction:
-    known = (*UNIT_OPCODES[target.kind], *sorted(CONTROL_OPCODES))
+    known = (*unit_opcodes(config, target.kind), *sorted(CONTROL_OPCODES))
     rule = f"must be an instruction of a {target.kind.value} queue: {', '.join(op.name for op in known)}"
     _require(words[0] in Opcode.__members__ and Opcode[words[0]] in known, words[:1], rule)
     op, values = Opcode[words[0]], dict[str, int]()

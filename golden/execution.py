@@ -21,7 +21,6 @@ from hdl.isa import (
     LW_TO_IW,
     PIPE_LATENCY,
     PIPES,
-    UNIT_OPCODES,
     Element,
     Instruction,
     Opcode,
@@ -30,6 +29,7 @@ from hdl.isa import (
     queues,
     stream,
     timing,
+    unit_opcodes,
 )
 from hdl.link.hostmap import ErrorFlag
 
@@ -72,7 +72,7 @@ class Execution:
         self.faults: list[str] = []
         self._later: Agenda = defaultdict(list)
         self._drives: Agenda = defaultdict(list)
-        kinds = [(kind, op) for kind, ops in UNIT_OPCODES.items() for op in ops]
+        kinds = [(queue.kind, op) for queue in queues(config) for op in unit_opcodes(config, queue.kind)]
         self._drive_latency = {(kind, op): timing(config, kind, op).func or 0 for kind, op in kinds}
         self._result_latency = {(kind, op): result_latency(config, kind, op) for kind, op in kinds}
         self._steps: dict[QueueKind, Step] = {

@@ -11,13 +11,13 @@ from hdl.isa import (
     CONTROL_OPCODES,
     LOOP_CYCLES,
     SYNC_LATENCY,
-    UNIT_OPCODES,
     Element,
     Instruction,
     Opcode,
     Queue,
     has_address,
     queues,
+    unit_opcodes,
 )
 
 _END_ONLY = (Instruction.of(Opcode.END),)
@@ -75,7 +75,7 @@ def check_structure(config: LpuConfig, queue: Queue, program: Sequence[Instructi
             f"queue {queue.name}, pc {config.program_rows}: {len(program)} instructions: "
             f"must be at most program_rows = {config.program_rows}"
         )
-    allowed = CONTROL_OPCODES.union(UNIT_OPCODES[queue.kind])
+    allowed = CONTROL_OPCODES.union(unit_opcodes(config, queue.kind))
     for pc, instruction in enumerate(program):
         if instruction.op not in allowed:
             raise _error(queue, pc, instruction, f"not an instruction of a {queue.kind.value} queue")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from golden.numerics import Bytes, Int32
 from golden.units.memory import Access
 from hdl.config import LpuConfig
-from hdl.isa import Instruction, Opcode, QueueKind, queue, timing
+from hdl.isa import SWITCH_LATENCY, Instruction, Opcode, QueueKind, queue, timing
 
 Words = NDArray[np.uint32]
 
@@ -53,7 +53,9 @@ def result_latency(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> int:
 
     That is d_func, but TRANSPOSE is logged with the other switch results, so that a unit has one a cycle.
     """
-    func = timing(config, kind, Opcode.SHIFT if opcode is Opcode.TRANSPOSE else opcode).func
+    if opcode is Opcode.TRANSPOSE:
+        return SWITCH_LATENCY + config.superlanes - 1
+    func = timing(config, kind, opcode).func
     return WRITE_RESULT_LATENCY if func is None else func
 
 

@@ -51,6 +51,17 @@ class PipeKind(enum.StrEnum):
 FLOAT_PIPES = (PipeKind.MUL, PipeKind.ADD, PipeKind.SFU)
 
 
+class SwitchOp(enum.StrEnum):
+    """Operations of the switch, the opcodes of its queue. All but TRANSPOSE are *moves*: of data streams."""
+
+    SHIFT = "shift"
+    ROTATE = "rotate"
+    PERMUTE = "permute"
+    DISTRIBUTE = "distribute"
+    SELECT = "select"
+    TRANSPOSE = "transpose"
+
+
 class UnitKind(enum.StrEnum):
     """Functional slices of the floorplan."""
 
@@ -107,7 +118,8 @@ class LpuConfig:
     Units
         ``acc_rows``: int32 accumulator rows per matrix plane. ``pipes``: those of the vector unit, each at most
         once, INT always. ``mult_bits``: width of the requantisation multiplier. ``imm_bits``: vector immediate,
-        sign-extended to 32; all 32 where there is a floating-point pipe.
+        sign-extended to 32; all 32 where there is a floating-point pipe. ``switch_ops``: operations of the switch, each
+        at most once; without any there is no switch, no queue of it and no position.
     Control
         ``program_rows``: instructions per queue. ``count_bits``, ``gap_bits``: widths of those instruction fields.
         ``loop_levels``: nesting depth of LOOP.
@@ -129,6 +141,7 @@ class LpuConfig:
     pipes: tuple[PipeKind, ...] = (PipeKind.INT, *FLOAT_PIPES)
     mult_bits: int = 16
     imm_bits: int = 32
+    switch_ops: tuple[SwitchOp, ...] = tuple(SwitchOp)
     program_rows: int = 512
     count_bits: int = 12
     gap_bits: int = 8
@@ -195,6 +208,9 @@ class LpuConfig:
         self._require(once, "pipes", "a tuple of different PipeKind, INT among them")
         self._require_range("mult_bits", 4, 16)
         self._require_range("imm_bits", 32 if self.has_floats else 8, 32)
+        known = isinstance(self.switch_ops, tuple) and all(isinstance(op, SwitchOp) for op in self.switch_ops)
+        once = known and len(set(self.switch_ops)) == len(self.switch_ops)
+        self._require(once, "switch_ops", "a tuple of different SwitchOp")
         self._require_range("program_rows", 16, 65536)
         self._require(self.program_rows & (self.program_rows - 1) == 0, "program_rows", "a power of two")
         self._require_range("count_bits", 4, 16)
@@ -231,6 +247,11 @@ class LpuConfig:
     def has_floats(self) -> bool:
         """Whether a pipe computes in fp32; the INT pipe then has its floating-point operations as well."""
         return any(kind in FLOAT_PIPES for kind in self.pipes)
+
+    @property
+    def switch_moves(self) -> bool:
+        """Whether the switch moves data streams; TRANSPOSE alone works on the weight bus."""
+        return any(op is not SwitchOp.TRANSPOSE for op in self.switch_ops)
 
     @property
     def acc_addr_bits(self) -> int:
@@ -276,8 +297,9 @@ class LpuConfig:
         """Units by position, from the matrix unit at the edge towards the vector unit."""
         columns: list[list[tuple[UnitKind, MemoryGroup | None]]] = [
             [(UnitKind.MATRIX, None)] * self.mxm_planes,
-            [(UnitKind.SWITCH, None)],
         ]
+        if self.switch_ops:
+            columns.append([(UnitKind.SWITCH, None)])
         columns += [[(UnitKind.WEIGHT_MEMORY, group)] for group in self.weight_groups]
         step = self.data_groups_per_position
         for first in range(0, len(self.data_groups), step):
@@ -288,7 +310,8 @@ class LpuConfig:
     def units(self) -> tuple[Unit, ...]:
         """All units, west hemisphere first; positions count from the west edge.
 
-        West hemisphere: MXM at 0, SXM, weight groups, data groups; then VXM; the east hemisphere mirrors the west.
+        West hemisphere: MXM at 0, SXM if there is one, weight groups, data groups; then VXM; the east hemisphere
+        mirrors the west.
         """
         columns = self._hemisphere_columns()
         center = len(columns)
@@ -344,7 +367,8 @@ class LpuConfig:
         """Data streams on which ``unit`` may drive a result.
 
         Matrix unit and switch drive inward, the vector unit outward, data groups both ways; a weight group drives a
-        single row inward, on the first SG4, and all its slices at once on the weight bus.
+        single row inward, on the first SG4, and all its slices at once on the weight bus. A switch that moves nothing
+        drives the weight bus only.
         """
         inward = unit.outward.opposite
         match unit.kind:
@@ -356,6 +380,8 @@ class LpuConfig:
             case UnitKind.WEIGHT_MEMORY:
                 first = self.data_streams(self.unit("vxm0"), inward).start
                 return {inward: range(first, first + STREAMS_PER_GROUP)}
+            case UnitKind.SWITCH if not self.switch_moves:
+                return {}
             case _:
                 return {inward: self.data_streams(unit, inward)}
 

@@ -14,16 +14,18 @@ Fields that neither the file nor its base gives have LpuConfig's defaults.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hdl.config import PRESETS, ConfigError, LpuConfig, MemoryGroup, PipeKind
+from hdl.config import PRESETS, ConfigError, LpuConfig, MemoryGroup, PipeKind, SwitchOp
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _GROUPS = ("weight_groups", "data_groups")
+_NAMES: Mapping[str, type[enum.StrEnum]] = {"pipes": PipeKind, "switch_ops": SwitchOp}
 _FIELDS = dataclasses.fields(LpuConfig)
 _REQUIRED = [field.name for field in _FIELDS if field.default is dataclasses.MISSING]
 
@@ -74,17 +76,18 @@ def _value(name: str, value: Any) -> Any:
         if not isinstance(value, list):
             raise ConfigError(f"{name} = {value!r}: must be an array of tables, [[{name}]]")
         return tuple(_group(f"{name}[{i}]", group) for i, group in enumerate(value))
-    if name == "pipes":
+    if name in _NAMES:
         if not isinstance(value, list):
-            raise ConfigError(f"pipes = {value!r}: must be an array of strings")
-        return tuple(map(_pipe, value))
+            raise ConfigError(f"{name} = {value!r}: must be an array of strings")
+        return tuple(_member(name, member) for member in value)
     return value
 
 
-def _pipe(kind: object) -> PipeKind:
-    if kind not in [str(known) for known in PipeKind]:
-        raise ConfigError(f"pipes = {kind!r}: each must be one of {', '.join(PipeKind)}")
-    return PipeKind(str(kind))
+def _member(name: str, member: object) -> enum.StrEnum:
+    known = _NAMES[name]
+    if member not in [str(each) for each in known]:
+        raise ConfigError(f"{name} = {member!r}: each must be one of {', '.join(known)}")
+    return known(str(member))
 
 
 def _group(place: str, group: object) -> MemoryGroup:

@@ -48,7 +48,7 @@ class Core(wiring.Component):
         out_of_range = [self._command(m, queue, platform) for queue in queues(self._config)]
         for unit in matrix_units(self._config):
             self._matrix(m, unit, platform)
-        for unit in switch_units(self._config):
+        for unit in switch_units(self._config) if self._config.switch_moves else ():
             self._rotor(m, unit, platform)
         self._host_port(m)
         self._errors(m, Cat(out_of_range))

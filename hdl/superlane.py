@@ -52,7 +52,7 @@ class Superlane(Shared):
             ports[f"{unit.name}_weights"] = Out(data.ArrayLayout(width, config.weight_streams))
             ports[f"{unit.name}_x"] = Out(width)
             ports[f"{unit.name}_result"] = In(result_layout(config))
-        for unit in switch_units(config):
+        for unit in switch_units(config) if config.switch_moves else ():
             ports[f"{unit.name}_issue"] = Out(issue_layout(config, QueueKind.SWITCH))
             ports[f"{unit.name}_x"] = Out(word_layout(config))
             ports[f"{unit.name}_out"] = In(word_layout(config))
@@ -72,7 +72,7 @@ class Superlane(Shared):
         m = Module()
         self._fabric = StreamFabric(self._config)
         m.d.sync += Value.cast(self.command_next).eq(self.command)
-        for unit in switch_units(self._config):
+        for unit in switch_units(self._config) if self._config.switch_moves else ():
             boundary = self.command[unit.name].amount - self._config.superlane_lanes
             m.d.sync += self.command_next[unit.name].amount.eq(boundary)
         for unit in self._config.units:
@@ -139,15 +139,17 @@ class Superlane(Shared):
         tile = SwitchTile(self._config, unit)
         m.submodules[unit.name] = tile
         m.d.comb += [tile.issue.eq(self.command[unit.name]), Value.cast(tile.bus_in).eq(self._bus(unit))]
+        self._drive_bus(unit, tile)
+        self._log(m, unit.name, tile.valid, tile.digest)
+        if not self._config.switch_moves:
+            return
         self._connect_views(m, unit, Reach.reads(self._config, unit), tile)
         self._fabric.drive_reach(unit.position, Reach.drives(self._config, unit), tile, tile.single)
-        self._drive_bus(unit, tile)
         m.d.comb += [
             getattr(self, f"{unit.name}_issue").eq(tile.rotor_issue),
             getattr(self, f"{unit.name}_x").eq(tile.rotor_x),
             tile.rotor_out.eq(getattr(self, f"{unit.name}_out")),
         ]
-        self._log(m, unit.name, tile.valid, tile.digest)
 
     def _vector(self, m: Module, unit: Unit) -> None:
         tile = VectorTile(self._config)

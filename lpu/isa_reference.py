@@ -14,7 +14,6 @@ from hdl.isa import (
     PIPE_LATENCY,
     PIPE_OPS,
     PIPE_QUEUES,
-    UNIT_OPCODES,
     Field,
     Instruction,
     Opcode,
@@ -24,6 +23,7 @@ from hdl.isa import (
     queues,
     sources,
     timing,
+    unit_opcodes,
     word_bits,
 )
 
@@ -65,7 +65,7 @@ def instruction_table(config: LpuConfig, kind: QueueKind) -> ReferenceTable:
     """The queue's own instructions: code, operand skews and result latency in cycles, meaning."""
     rows = tuple(
         (op.name, str(op.value), _skews(config, kind, op), _func(config, kind, op), DOCS[op])
-        for op in UNIT_OPCODES[kind]
+        for op in unit_opcodes(config, kind)
     )
     return ReferenceTable(f"{kind.value}: instructions", ("instruction", "opcode", "d_skew", "d_func", "meaning"), rows)
 
@@ -136,7 +136,7 @@ def reference(config: LpuConfig) -> Iterator[ReferenceTable]:
     yield width_table()
     for kind in _kinds(config):
         yield instruction_table(config, kind)
-        yield field_table(config, kind, UNIT_OPCODES[kind][0], f"{kind.value}: fields")
+        yield field_table(config, kind, unit_opcodes(config, kind)[0], f"{kind.value}: fields")
         yield control_table(config, kind)
     yield pipe_table(config)
     yield source_table()

@@ -9,7 +9,7 @@ from cocotb_tests.compiler.reference import run_image
 from compiler.build import CompiledProgram, compile_graph
 from compiler.evaluate import Arrays, bits, evaluate
 from compiler.ir import CompileError, Graph, Tensor
-from hdl.config import LpuConfig, MemoryGroup, preset
+from hdl.config import LpuConfig, MemoryGroup, SwitchOp, preset
 
 SMALL, DUO, MEDIUM = (preset(name) for name in ("small", "duo", "medium"))
 all_cores = pytest.mark.parametrize("config", [SMALL, DUO, MEDIUM], ids=lambda config: config.name)
@@ -173,6 +173,9 @@ def test_refusals() -> None:
     narrow = SMALL.replace(name="narrow", weight_streams=8, weight_groups=(MemoryGroup(8, 4096),))
     with pytest.raises(CompileError, match="weight_streams = 8: must be the 16 lanes of a superlane"):
         compile_graph(narrow, attention_graph(narrow, 16, 2))
+    untransposed = SMALL.replace(name="still", switch_ops=(SwitchOp.ROTATE,))
+    with pytest.raises(CompileError, match=r"config 'still': switch_ops = rotate: .* needs transpose"):
+        compile_graph(untransposed, attention_graph(untransposed, 16, 2))
     graph.output(graph.pick(graph.constant("long", singles(1, 1, 40), "fp32"), i))
     with pytest.raises(CompileError, match="a row of 40: must be at most 16"):
         compile_graph(SMALL, graph)

@@ -11,7 +11,7 @@ from compiler.random_program import all_features, coverage, random_program
 from golden.machine import Machine, RunResult
 from golden.sequencer import expand
 from golden.units.vector import VectorTwin
-from hdl.config import Direction, LpuConfig, PipeKind, preset
+from hdl.config import Direction, LpuConfig, PipeKind, SwitchOp, preset
 from hdl.isa import PIPE_LATENCY, PIPES, Opcode, queues, stream_direction
 
 PRESETS = ("nano", "small", "duo")
@@ -139,8 +139,10 @@ def test_what_was_there_before_never_shows(name: str, seed: int, monkeypatch: py
         {"mxm_planes": 2},
         {"loop_levels": 4},
         {"acc_rows": 1},
+        {"switch_ops": ()},
+        {"switch_ops": (SwitchOp.TRANSPOSE,)},
     ],
-    ids=lambda change: next(iter(change)),
+    ids=str,
 )
 def test_other_configs(change: dict[str, object]) -> None:
     """random_program verifies what it returns."""

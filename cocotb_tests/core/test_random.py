@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from hdl.config import preset
+from hdl.config import SwitchOp, preset
 from sim.compare import fuzz
 
 TOTAL = 100_000
@@ -25,6 +25,14 @@ class Size:
 SIZES = {"nano": Size(36, 1000, 15_000), "small": Size(8, 5000, 45_000), "duo": Size(8, 5000, 40_000)}
 
 
+SWITCHES = {
+    "none": (),
+    "transpose": (SwitchOp.TRANSPOSE,),
+    "select": (SwitchOp.SELECT,),
+    "rotate": (SwitchOp.ROTATE, SwitchOp.PERMUTE, SwitchOp.TRANSPOSE),
+}
+
+
 def test_the_sizes_add_up() -> None:
     assert sum(size.elements for size in SIZES.values()) >= TOTAL
 
@@ -38,3 +46,11 @@ def test_random_programs(name: str) -> None:
     differences = {seed: result.difference for seed, result in enumerate(results) if result.difference}
     assert differences == {}
     assert sum(result.elements for result in results) >= size.elements
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SWITCHES)
+def test_random_programs_with_a_part_of_the_switch(name: str) -> None:
+    config = preset("nano").replace(name=f"switch_{name}", switch_ops=SWITCHES[name])
+    assert [result.difference for result in fuzz(config, range(8), 600) if result.difference] == []

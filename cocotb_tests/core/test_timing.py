@@ -12,7 +12,7 @@ from cocotb_tests.core.programs import Item, programs, traced
 from cocotb_tests.core.scenarios import Scenario, scenarios, shifts
 from golden.trace import Event, read_trace
 from hdl.config import LpuConfig
-from hdl.isa import CONTROL_OPCODES, Opcode, queue, timing
+from hdl.isa import CONTROL_OPCODES, SWITCH_LATENCY, Opcode, queue, timing
 from sim.run import Job, JobResult, run_programs
 
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
@@ -67,7 +67,7 @@ def test_latencies_of_the_trace(preset_name: str) -> None:
 def check_latency(config: LpuConfig, item: Item, trace: list[Event]) -> None:
     """TRANSPOSE reports with the other switch results, a WRITE when the SRAM takes its row, LW not at all."""
     op, kind = item.instruction.op, queue(config, item.queue).kind
-    func = timing(config, kind, Opcode.SHIFT if op is Opcode.TRANSPOSE else op).func
+    func = SWITCH_LATENCY + config.superlanes - 1 if op is Opcode.TRANSPOSE else timing(config, kind, op).func
     latency = 1 if func is None else func
     own, count = [event for event in trace if event.queue == item.queue], item.instruction["count"]
     issued = range(item.cycle, item.cycle + count)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from hdl.config import PRESETS, ConfigError, Direction, LpuConfig, MemoryGroup, PipeKind, UnitKind, preset
+from hdl.config import PRESETS, ConfigError, Direction, LpuConfig, MemoryGroup, PipeKind, SwitchOp, UnitKind, preset
 
 BROKEN = [
     ("lanes", 2, "an integer in 4..1024"),
@@ -37,6 +37,9 @@ BROKEN = [
     ("pipes", (), "a tuple of different PipeKind, INT among them"),
     ("pipes", (PipeKind.ADD,), "a tuple of different PipeKind, INT among them"),
     ("pipes", (PipeKind.INT, PipeKind.INT), "a tuple of different PipeKind, INT among them"),
+    ("switch_ops", ("rotate",), "a tuple of different SwitchOp"),
+    ("switch_ops", (SwitchOp.ROTATE, SwitchOp.ROTATE), "a tuple of different SwitchOp"),
+    ("switch_ops", None, "a tuple of different SwitchOp"),
     ("mult_bits", 17, "an integer in 4..16"),
     ("imm_bits", 33, "an integer in 32..32"),
     ("imm_bits", 16, "an integer in 32..32"),
@@ -102,6 +105,21 @@ def test_the_floorplan_mirrors() -> None:
         assert {unit.outward for unit in east} == {Direction.EAST}
 
 
+def test_a_core_without_switch_operations_has_no_switch() -> None:
+    small, bare = preset("small"), preset("small").replace(switch_ops=())
+    assert bare.positions == small.positions - 1 and not bare.units_of(UnitKind.SWITCH)
+    assert [u.position for u in bare.units] == [max(0, u.position - 1) for u in small.units if u.name != "sxm0"]
+    with pytest.raises(ConfigError, match="no unit 'sxm0'; units: mxm0, w0"):
+        bare.unit("sxm0")
+
+
+def test_transpose_alone_drives_no_data_stream() -> None:
+    alone = preset("small").replace(switch_ops=(SwitchOp.TRANSPOSE,))
+    assert not alone.switch_moves and alone.drivable(alone.unit("sxm0")) == {}
+    assert alone.replace(switch_ops=(SwitchOp.SELECT,)).switch_moves
+    assert [u.position for u in alone.units] == [u.position for u in preset("small").units]
+
+
 def test_data_streams_leave_out_the_weight_bus() -> None:
     small = preset("small")
     assert small.data_streams(small.unit("d0"), Direction.WEST) == range(16, 24)
@@ -144,4 +162,5 @@ def test_the_fingerprint_covers_what_programs_depend_on() -> None:
     small = preset("small")
     assert small.replace(trace=True, assertions=False).fingerprint == small.fingerprint
     changed = [small.replace(acc_rows=8), small.replace(gap_bits=8), small.replace(pipes=(PipeKind.INT,))]
-    assert len({config.fingerprint for config in [*changed, *PRESETS.values()]}) == 3 + len(PRESETS)
+    changed.append(small.replace(switch_ops=(SwitchOp.TRANSPOSE,)))
+    assert len({config.fingerprint for config in [*changed, *PRESETS.values()]}) == len(changed) + len(PRESETS)

@@ -4,13 +4,12 @@ import random
 
 import pytest
 
-from hdl.config import PRESETS, LpuConfig, PipeKind
+from hdl.config import PRESETS, LpuConfig, PipeKind, SwitchOp
 from hdl.isa import (
     CONTROL_OPCODES,
     PIPE_LATENCY,
     PIPE_QUEUES,
     REGISTERS,
-    UNIT_OPCODES,
     AddOp,
     Instruction,
     IntOp,
@@ -30,6 +29,7 @@ from hdl.isa import (
     sources,
     timing,
     unit_fields,
+    unit_opcodes,
     west,
     word_bits,
 )
@@ -40,7 +40,7 @@ CONFIGS = list(PRESETS.values())
 def _instructions(config: LpuConfig, kind: QueueKind, rng: random.Random) -> list[Instruction]:
     """Every opcode of the kind with all fields at their extremes and at random."""
     found = []
-    for op in (*sorted(CONTROL_OPCODES), *UNIT_OPCODES[kind]):
+    for op in (*sorted(CONTROL_OPCODES), *unit_opcodes(config, kind)):
         fields = fields_of(config, kind, op)
         found.append(Instruction.of(op, **{f.name: f.minimum for f in fields}))
         found.append(Instruction.of(op, **{f.name: f.maximum for f in fields}))
@@ -116,13 +116,26 @@ def test_refused_words() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
 def test_timing_knows_every_instruction(config: LpuConfig) -> None:
-    for kind, opcodes in UNIT_OPCODES.items():
-        for opcode in opcodes:
+    for kind in {q.kind for q in queues(config)}:
+        for opcode in unit_opcodes(config, kind):
             stated = timing(config, kind, opcode)
             assert stated.skew or stated.func is not None or opcode is Opcode.IW
             assert all(skew >= 0 for skew in stated.skew.values())
     with pytest.raises(IsaError, match="ABC: not an instruction of a sxm queue"):
         timing(config, QueueKind.SWITCH, Opcode.ABC)
+
+
+def test_the_switch_has_the_instructions_of_the_core() -> None:
+    small, kind = PRESETS["small"], QueueKind.SWITCH
+    alone = small.replace(switch_ops=(SwitchOp.TRANSPOSE,))
+    assert unit_opcodes(alone, kind) == (Opcode.TRANSPOSE,)
+    assert [field.name for field in unit_fields(alone, kind)] == ["count", "gap"]
+    with pytest.raises(IsaError, match="ROTATE: not an instruction of a sxm queue"):
+        encode(alone, kind, Instruction.of(Opcode.ROTATE))
+    two = small.replace(switch_ops=(SwitchOp.SELECT, SwitchOp.SHIFT))
+    assert unit_opcodes(two, kind) == (Opcode.SHIFT, Opcode.SELECT)
+    assert unit_fields(two, kind) == unit_fields(small, kind)
+    assert not [q.name for q in queues(small.replace(switch_ops=())) if q.kind is kind]
 
 
 def test_queues_are_named_after_their_slice_port() -> None:

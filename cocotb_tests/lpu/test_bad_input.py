@@ -103,6 +103,11 @@ BAD_FIELDS: Mapping[str, list[tuple[str, str]]] = {
         ('pipes = ["int", "int"]', "pipes = .*: must be a tuple of different PipeKind, INT among them"),
         ('pipes = ["mul"]', "pipes = .*: must be a tuple of different PipeKind, INT among them"),
     ],
+    "switch_ops": [
+        ('switch_ops = ["turn"]', "switch_ops = 'turn': each must be one of shift, rotate, .*, transpose"),
+        ('switch_ops = "rotate"', "switch_ops = 'rotate': must be an array of strings"),
+        ('switch_ops = ["rotate", "rotate"]', "switch_ops = .*: must be a tuple of different SwitchOp"),
+    ],
     "mult_bits": [("mult_bits = 17", "mult_bits = 17: must be an integer in 4..16")],
     "imm_bits": [("imm_bits = 7", "imm_bits = 7: must be an integer in 8..32")],
     "program_rows": [

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from hdl.config import LpuConfig
-from hdl.isa import UNIT_OPCODES, Instruction, Opcode, QueueKind, control_fields, has_address, queues, unit_fields
+from hdl.isa import Instruction, Opcode, QueueKind, control_fields, has_address, queues, unit_fields, unit_opcodes
 
 END = Instruction.of(Opcode.END)
 NOTIFIER = "w0.w"
@@ -38,7 +38,7 @@ class SequenceWriter:
         values = {f.name: rng.randint(f.minimum, f.maximum) for f in unit_fields(self._config, kind)}
         if rng.random() < 0.9:
             values |= {"count": rng.randint(1, 4), "gap": rng.choice((0, 0, 1, 3))}
-        return Instruction.of(rng.choice(UNIT_OPCODES[kind]), **values)
+        return Instruction.of(rng.choice(unit_opcodes(self._config, kind)), **values)
 
     def _counted(self, kind: QueueKind) -> list[Instruction]:
         """A unit instruction or NOP, with REPEATs of it."""

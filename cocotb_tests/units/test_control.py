@@ -15,7 +15,6 @@ from hdl.control.controller import Controller
 from hdl.isa import (
     CONTROL_OPCODES,
     OPCODE_BITS,
-    UNIT_OPCODES,
     Element,
     Instruction,
     Opcode,
@@ -23,6 +22,7 @@ from hdl.isa import (
     encode,
     has_address,
     queues,
+    unit_opcodes,
 )
 from hdl.layouts import issue_layout, port_name
 
@@ -149,7 +149,7 @@ def test_a_program_cannot_begin_with_repeat(bench: Bench) -> None:
         words = encoded({}) | {queue.name: [encode(CONFIG, queue.kind, repeat), encode(CONFIG, queue.kind, END)]}
         session.load(words)
         runs.append((queue, session.start(cycles=CONFIG.superlanes)))
-        session.load(encoded({queue.name: [Instruction.of(UNIT_OPCODES[queue.kind][0]), END]}))
+        session.load(encoded({queue.name: [Instruction.of(unit_opcodes(CONFIG, queue.kind)[0]), END]}))
         session.start(cycles=1 + CONFIG.superlanes)
     response = bench.run(session.stimulus, extra=8)
     for queue, first in runs:
@@ -163,7 +163,7 @@ def test_an_illegal_opcode_ends_its_queue_and_names_it(bench: Bench) -> None:
     """Every opcode on every queue that does not know it: flagged in its issue cycle, nothing issued."""
     wait, session, runs = Instruction.of(Opcode.NOP, n=2), Session(CONFIG), []
     for code in range(1 << OPCODE_BITS):
-        foreign = [q for q in queues(CONFIG) if code not in CONTROL_OPCODES.union(UNIT_OPCODES[q.kind])]
+        foreign = [q for q in queues(CONFIG) if code not in CONTROL_OPCODES.union(unit_opcodes(CONFIG, q.kind))]
         words = {q.name: [encode(CONFIG, q.kind, wait), code if q in foreign else 0] for q in queues(CONFIG)}
         session.load(words)
         runs.append((session.start(cycles=2 + CONFIG.superlanes), sum(1 << queues(CONFIG).index(q) for q in foreign)))

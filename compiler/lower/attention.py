@@ -19,7 +19,7 @@ from compiler.lower.base import Lowering, check_transpose
 from compiler.lower.pipeline import Pipeline, Reg, Rows, queue_name
 from compiler.lower.reduce import within_superlanes
 from compiler.place import Allocation, Placement
-from hdl.config import LpuConfig, PipeKind, UnitKind
+from hdl.config import LpuConfig, PipeKind, SwitchOp, UnitKind
 from hdl.isa import LW_TO_IW, PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, timing
 
 BLOCK = PIPE_LATENCY[PipeKind.ADD]
@@ -197,7 +197,7 @@ class Attention(Lowering):
         if not transpose:
             self._stream(b, at, weights, first, addresses)
             return
-        switch = self.unit(UnitKind.SWITCH)
+        switch = self.switch(SwitchOp.TRANSPOSE)
         func = timing(self.config, QueueKind.SWITCH, Opcode.TRANSPOSE).func
         assert func is not None
         turned = first - func - abs(switch.position - self.unit(UnitKind.MATRIX).position)

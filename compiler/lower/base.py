@@ -12,7 +12,7 @@ from compiler.ir import Op as Operator
 from compiler.lower.pipeline import Imm, Op, Operand, Pipeline, PipelineError, Reg, Rows, Via
 from compiler.occupancy import fits_alone
 from compiler.place import Placement
-from hdl.config import Direction, LpuConfig, PipeKind, Unit, UnitKind
+from hdl.config import Direction, LpuConfig, PipeKind, SwitchOp, Unit, UnitKind
 from hdl.isa import IntOp, MulOp, Source, sources
 
 MAX_PITCH = 16
@@ -43,6 +43,13 @@ class Lowering:
     def unit(self, kind: UnitKind) -> Unit:
         """The first unit of a kind in the west hemisphere."""
         return next(unit for unit in self.config.units_of(kind) if unit.outward is Direction.WEST)
+
+    def switch(self, op: SwitchOp) -> Unit:
+        """The first switch of the west hemisphere. Raises CompileError on a core without the operation."""
+        if op not in self.config.switch_ops:
+            have = ", ".join(self.config.switch_ops) or "none"
+            raise CompileError(f"config '{self.config.name}': switch_ops = {have}: {self.p.name} needs {op}")
+        return self.unit(UnitKind.SWITCH)
 
     def over_tiles(self, tensor: Tensor, m: int, tile: int = 0) -> Rows:
         """Row m of a tensor, tile by tile from ``tile`` on; [1, N] serves every m, [M, 1] every tile."""

@@ -12,7 +12,7 @@ from compiler.ir import CompileError
 from compiler.lower.base import Lowering
 from compiler.lower.pipeline import Imm, Op, Own, Pipeline, Reg, Rows, Swap, Via, queue_name
 from golden.operators import SUM_WIDTH
-from hdl.config import LpuConfig, PipeKind, UnitKind
+from hdl.config import LpuConfig, PipeKind, SwitchOp
 from hdl.isa import PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, timing
 
 
@@ -87,7 +87,7 @@ def within_superlanes(low: Lowering, v: Pipeline, op: Op, value: Reg) -> Reg:
 
 def _rotated(low: Lowering, v: Pipeline, value: Reg, amount: int) -> tuple[Reg, Flow]:
     """Where ``value`` stands, and the same rotated by ``amount`` lanes on its way back to operand y of its pipe."""
-    switch = low.unit(UnitKind.SWITCH).name
+    switch = low.switch(SwitchOp.ROTATE).name
     in_int = value.pipe is PipeKind.INT
     driven = v.op(IntOp.PASS, Own(value) if in_int else value, to=Via(switch, "x"))
     func = timing(low.config, QueueKind.SWITCH, Opcode.ROTATE).func

@@ -10,7 +10,7 @@ from compiler.lower.base import Lowering, check_transpose
 from compiler.lower.pipeline import Imm, Own, Pipeline, Reg, Via, queue_name
 from compiler.lower.reduce import over_lanes
 from compiler.operands import INDEX
-from hdl.config import PipeKind, UnitKind
+from hdl.config import PipeKind, SwitchOp, UnitKind
 from hdl.isa import LW_TO_IW, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, timing
 
 
@@ -113,7 +113,7 @@ class Embed(Lowering):
 
     def _turned(self, b: BundleBuilder, reader: str, gather: int, n: int) -> int:
         """The rows through the switch to the matrix unit; the cycle of the first LW."""
-        switch, matrix = self.unit(UnitKind.SWITCH), self.unit(UnitKind.MATRIX)
+        switch, matrix = self.switch(SwitchOp.TRANSPOSE), self.unit(UnitKind.MATRIX)
         read = timing(self.config, QueueKind.MEM_READ, Opcode.GATHER).func
         turn = timing(self.config, QueueKind.SWITCH, Opcode.TRANSPOSE).func
         assert read is not None and turn is not None

@@ -8,7 +8,7 @@ from compiler.operands import index_pair, readable, weight_bus
 from compiler.random_program.pattern import Bundle, Flow, Pattern, StuckError, divisors, hops
 from compiler.random_program.values import DEPTH, MEMORY_KINDS
 from compiler.random_program.vector import VectorBuilder
-from hdl.config import STREAMS_PER_GROUP, Direction, Unit, UnitKind
+from hdl.config import STREAMS_PER_GROUP, Direction, SwitchOp, Unit, UnitKind
 from hdl.isa import Instruction, Opcode, Queue, queue, queues
 
 
@@ -94,6 +94,8 @@ class BundleBuilder(VectorBuilder):
         """A result that flows to the edge; nobody reads it."""
         unit = self._unit(UnitKind.SWITCH, UnitKind.VECTOR, *MEMORY_KINDS)
         width = 1 if unit.kind is UnitKind.WEIGHT_MEMORY else self.rng.choice((1, STREAMS_PER_GROUP))
+        if unit.kind is UnitKind.SWITCH and not self._moves(width):
+            raise StuckError
         port = next(q for q in queues(self.config) if q.unit == unit)
         code, pattern = self.rng.choice(self._starts(port, width)), self._pattern()
         self._flow(unit, code, width, pattern, range(0))
@@ -122,9 +124,10 @@ class BundleBuilder(VectorBuilder):
         """Weight rows on the whole weight bus of the matrix unit, sometimes through TRANSPOSE."""
         config = self.config
         reader, direction = unit, unit.outward
-        switch = next(u for u in config.units_of(UnitKind.SWITCH) if u.outward is direction)
-        transposes = config.weight_streams == config.superlane_lanes and self._free(switch.name)
-        if transposes and self.rng.random() < 0.5:
+        switches = [u for u in config.units_of(UnitKind.SWITCH) if u.outward is direction and self._free(u.name)]
+        able = SwitchOp.TRANSPOSE in config.switch_ops and config.weight_streams == config.superlane_lanes
+        if able and switches and self.rng.random() < 0.5:
+            (switch,) = switches
             self._take(switch.name)
             driven = pattern.shift(-hops(switch, unit, direction))
             self.bundle.flows.append(Flow(weight_bus(config, unit), switch.position, driven, unit.position))

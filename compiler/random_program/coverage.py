@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from compiler.operands import operand_sources
 from hdl.config import LpuConfig, PipeKind
 from hdl.isa import (
+    CONTROL_OPCODES,
     PIPE_OPS,
     PIPE_QUEUES,
     PIPES,
@@ -15,9 +16,11 @@ from hdl.isa import (
     Source,
     operations,
     queue,
+    queues,
     reads_y,
     sources,
     unit_fields,
+    unit_opcodes,
 )
 
 _FLAGS: Mapping[Opcode, tuple[str, ...]] = {
@@ -64,8 +67,10 @@ def _pipe_flags(config: LpuConfig, pipe: PipeKind) -> list[str]:
 def all_features(config: LpuConfig) -> frozenset[str]:
     """What :func:`coverage` can report for the core."""
     impossible = {Opcode.TRANSPOSE} if config.weight_streams != config.superlane_lanes else set()
-    found = {op.name for op in Opcode if op not in impossible}
-    found |= {f"{op.name}.{flag}={value}" for op, flags in _FLAGS.items() for flag in flags for value in (0, 1)}
+    own = {op for q in queues(config) for op in unit_opcodes(config, q.kind)}
+    possible = CONTROL_OPCODES | own - impossible
+    found = {op.name for op in possible}
+    found |= {f"{op.name}.{flag}={value}" for op in possible for flag in _FLAGS.get(op, ()) for value in (0, 1)}
     for pipe in config.pipes:
         ops = operations(config, pipe)
         found |= {f"{pipe}.{op.name}" for op in ops}

@@ -14,7 +14,7 @@ from compiler.operands import drivable, index_pair, readable
 from compiler.random_program.memory import MemoryPlan
 from compiler.random_program.pattern import END, Bundle, Flow, Item, Pattern, StuckError, divisors, encode_pattern, hops
 from golden.sequencer import expand
-from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind, Unit, UnitKind
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind, SwitchOp, Unit, UnitKind
 from hdl.isa import Instruction, Opcode, Queue, queue, queues, stream_index, timing
 
 MAX_ELEMENTS = 24
@@ -97,7 +97,12 @@ class ValueBuilder(ABC):
             case UnitKind.VECTOR:
                 return depth > 0 and bool(self._free_pipes(width, safe))
             case _:
-                return depth > 0 and self._free(source.name)
+                return depth > 0 and self._free(source.name) and bool(self._moves(width))
+
+    def _moves(self, width: int) -> list[Opcode]:
+        """What the switch may do with values of that width; PERMUTE works on single streams."""
+        beyond = {SwitchOp.TRANSPOSE} | ({SwitchOp.PERMUTE} if width > 1 else set())
+        return [Opcode[op.name] for op in self.config.switch_ops if op not in beyond]
 
     def _flow(
         self, source: Unit, code: int, width: int, driven: Pattern, used: Collection[int], reader: Unit | None = None
@@ -142,8 +147,7 @@ class ValueBuilder(ABC):
 
     def _switch(self, unit: Unit, code: int, width: int, driven: Pattern, safe: bool, depth: int) -> None:
         self._take(unit.name)
-        moves = [Opcode.SHIFT, Opcode.ROTATE, Opcode.DISTRIBUTE, Opcode.SELECT]
-        opcode = self.rng.choice(moves + [Opcode.PERMUTE] * (width == 1))
+        opcode = self.rng.choice(self._moves(width))
         pattern, limits = driven.shift(-self._func(unit.name, opcode)), self.config.lanes.bit_length()
         low, high = {
             Opcode.SHIFT: (-(1 << limits), (1 << limits) - 1),

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import LpuConfig
 from hdl.control.loops import LoopStack
 from hdl.emit import Shared, shared
-from hdl.isa import UNIT_OPCODES, Opcode, Queue, control_fields, has_address, word_bits
+from hdl.isa import Opcode, Queue, control_fields, has_address, unit_opcodes, word_bits
 from hdl.layouts import control_layout, issue_layout, word_layout
 from hdl.memory.bank import Bank
 
@@ -85,7 +85,7 @@ class IssueQueue(Shared):
         self._next = Signal(word_layout(config, kind), name="next_word")
 
         op = self._word.op
-        self._is_unit = self._active & _any_of(op, UNIT_OPCODES[kind])
+        self._is_unit = self._active & _any_of(op, unit_opcodes(config, kind))
         self._is_counted = self._is_unit | (self._active & (op == Opcode.NOP))
         self._is_last = self._left == 1
 
@@ -169,7 +169,7 @@ class IssueQueue(Shared):
         m.d.comb += self._step.eq(self._priming | (at_rest & (counted_done | passed)))
         m.d.comb += self.notify_out.eq(self._active & (op == Opcode.NOTIFY))
 
-        known = _any_of(op, [*control_fields(self._config, self._kind), *UNIT_OPCODES[self._kind]])
+        known = _any_of(op, [*control_fields(self._config, self._kind), *unit_opcodes(self._config, self._kind)])
         stray_repeat = op == Opcode.REPEAT
         ends = self._active & ((op == Opcode.END) | ~known | stray_repeat)
         with m.If(ends):

@@ -27,12 +27,12 @@ Streams are encoded as 2*index + direction (EAST 0, WEST 1) and written ``E3``, 
 """
 
 from hdl.isa.fields import (
-    UNIT_OPCODES,
     Field,
     control_fields,
     fields_of,
     has_address,
     unit_fields,
+    unit_opcodes,
     word_bits,
 )
 from hdl.isa.instruction import (
@@ -55,6 +55,7 @@ from hdl.isa.opcodes import (
     PIPES,
     REGISTERS,
     SHIFT_BITS,
+    SWITCH_LATENCY,
     SYNC_LATENCY,
     WRITE_TO_READ,
     AddOp,
@@ -104,8 +105,8 @@ __all__ = [
     "PIPE_QUEUES",
     "REGISTERS",
     "SHIFT_BITS",
+    "SWITCH_LATENCY",
     "SYNC_LATENCY",
-    "UNIT_OPCODES",
     "WRITE_TO_READ",
     "AddOp",
     "Element",
@@ -140,6 +141,7 @@ __all__ = [
     "stream_name",
     "timing",
     "unit_fields",
+    "unit_opcodes",
     "west",
     "word_bits",
 ]

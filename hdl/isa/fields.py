@@ -62,6 +62,8 @@ def _memory_fields(config: LpuConfig) -> tuple[Field, ...]:
 
 
 def _switch_fields(config: LpuConfig) -> tuple[Field, ...]:
+    if not config.switch_moves:
+        return ()
     return (
         Field("wide", 1, "work on aligned SG4s (else on single streams)"),
         Field("x", _stream_bits(config), "operand x"),
@@ -149,21 +151,27 @@ def control_fields(config: LpuConfig, kind: QueueKind) -> Mapping[Opcode, tuple[
     }
 
 
-UNIT_OPCODES: Mapping[QueueKind, tuple[Opcode, ...]] = {
+_UNIT_OPCODES: Mapping[QueueKind, tuple[Opcode, ...]] = {
     QueueKind.MEM_READ: (Opcode.READ, Opcode.GATHER),
     QueueKind.MEM_WRITE: (Opcode.WRITE, Opcode.SCATTER),
     QueueKind.MXM_WEIGHTS: (Opcode.LW, Opcode.IW),
     QueueKind.MXM_ACTIVATIONS: (Opcode.ABC,),
-    QueueKind.SWITCH: tuple(Opcode(code) for code in range(Opcode.SHIFT, Opcode.TRANSPOSE + 1)),
     **dict.fromkeys(PIPES, (Opcode.ALU,)),
 }
+
+
+def unit_opcodes(config: LpuConfig, kind: QueueKind) -> tuple[Opcode, ...]:
+    """The queue kind's own instructions on this core."""
+    if kind is QueueKind.SWITCH:
+        return tuple(sorted(Opcode[op.name] for op in config.switch_ops))
+    return _UNIT_OPCODES[kind]
 
 
 def fields_of(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> tuple[Field, ...]:
     """Fields of one instruction. Raises IsaError when the queue kind does not know the opcode."""
     if opcode in CONTROL_OPCODES:
         return control_fields(config, kind)[opcode]
-    if opcode in UNIT_OPCODES[kind]:
+    if opcode in unit_opcodes(config, kind):
         return unit_fields(config, kind)
     raise IsaError(f"{opcode.name}: not an instruction of a {kind.value} queue")
 

@@ -16,6 +16,8 @@ LW_TO_IW = 1
 """IW at T installs what LW captured up to T - 1."""
 IW_TO_ABC = 0
 """ABC at T multiplies with the tile installed by the latest IW at or before T."""
+SWITCH_LATENCY = 3
+"""d_func of the switch's moves on a core of one superlane; each further superlane takes a cycle more."""
 WRITE_TO_READ = 1
 """READ at T returns what WRITE stored up to T - 1; reading a row in the cycle of its WRITE is illegal."""
 INDEX_BITS = 16

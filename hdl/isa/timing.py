@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hdl.config import LpuConfig
 from hdl.isa.fields import fields_of
-from hdl.isa.opcodes import CONTROL_OPCODES, PIPE_LATENCY, PIPES, Opcode, QueueKind, sources
+from hdl.isa.opcodes import CONTROL_OPCODES, PIPE_LATENCY, PIPES, SWITCH_LATENCY, Opcode, QueueKind, sources
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def timing(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> Timing:
             operands = ("x", "y") if sources(config, PIPES[kind], "y") else ("x",)
             return Timing(dict.fromkeys(operands, 0), 1 + PIPE_LATENCY[PIPES[kind]])
         case Opcode.PERMUTE | Opcode.SELECT:
-            return Timing({"x": 0, "y": 0}, 3 + hops)
+            return Timing({"x": 0, "y": 0}, SWITCH_LATENCY + hops)
         case Opcode.SHIFT | Opcode.ROTATE | Opcode.DISTRIBUTE:
-            return Timing({"x": 0}, 3 + hops)
+            return Timing({"x": 0}, SWITCH_LATENCY + hops)
         case _:
             return Timing({"weights": 0}, 1)
 

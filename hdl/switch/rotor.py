@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import LpuConfig
+from hdl.config import LpuConfig, SwitchOp
 from hdl.emit import Shared
 from hdl.isa import Opcode, QueueKind
 from hdl.layouts import issue_layout
@@ -15,6 +15,12 @@ from hdl.layouts import issue_layout
 def word_layout(config: LpuConfig) -> data.ArrayLayout:
     """One superlane of an SG4: a 32-bit word per lane."""
     return data.ArrayLayout(32, config.superlane_lanes)
+
+
+def is_op(config: LpuConfig, issue: data.View, op: SwitchOp) -> Value:
+    """Whether the command's operation is ``op``: never, where the core has it not."""
+    found: Value = issue.op == Opcode[op.name] if op in config.switch_ops else Const(0, 1)
+    return found
 
 
 class Rotor(Shared):
@@ -66,17 +72,18 @@ class Rotor(Shared):
             for i, word in enumerate(turned):
                 m.d.comb += word.eq(Mux(distances[i][k], words[i - (1 << k)], words[i]))
             words = list(turned)
-        is_shift = command.op == Opcode.SHIFT
+        is_shift = is_op(self._config, command, SwitchOp.SHIFT)
         outside = [is_shift & ((command.amount > i) | (command.amount < i - lanes + 1)) for i in range(lanes)]
         return Cat(Mux(out, 0, word) for out, word in zip(outside, words, strict=True))
 
     def _distances(self, m: Module, command: data.View) -> list[Signal]:
         """How many lanes each lane's source is before it, modulo L: amount; for DISTRIBUTE lane - amount; else 0."""
         lanes = self._config.lanes
-        moves = (command.op == Opcode.SHIFT) | (command.op == Opcode.ROTATE)
-        is_distribute = command.op == Opcode.DISTRIBUTE
+        config = self._config
+        turns = is_op(config, command, SwitchOp.SHIFT) | is_op(config, command, SwitchOp.ROTATE)
+        is_distribute = is_op(config, command, SwitchOp.DISTRIBUTE)
         common = Signal(range(lanes), name="common_distance")
-        m.d.comb += common.eq(Mux(moves, _modulo(command.amount, lanes), 0))
+        m.d.comb += common.eq(Mux(turns, _modulo(command.amount, lanes), 0))
         distances = []
         for i in range(lanes):
             distance = Signal(range(lanes), name=f"distance{i}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import LpuConfig, Unit
+from hdl.config import LpuConfig, SwitchOp, Unit
 from hdl.isa import Opcode, QueueKind
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import (
@@ -21,7 +21,7 @@ from hdl.streams import (
     one_of,
     view_ports,
 )
-from hdl.switch.rotor import word_layout
+from hdl.switch.rotor import is_op, word_layout
 
 
 class SwitchTile(wiring.Component):
@@ -32,6 +32,7 @@ class SwitchTile(wiring.Component):
     in T + 3 + (R - 1). A single stream travels in the low byte of each word; a wide one is the first of its SG4.
     ``single``, zero for a wide result, is to be ORed to the driven ``lanes``: a LUT has room for it where a stream is
     driven. TRANSPOSE takes the weight bus in T and drives it, transposed, in T + 1.
+    What serves only operations that ``config.switch_ops`` does not name is left out.
     """
 
     def __init__(self, config: LpuConfig, unit: Unit) -> None:
@@ -39,25 +40,31 @@ class SwitchTile(wiring.Component):
         self._reads, self._drives = Reach.reads(config, unit), Reach.drives(config, unit)
         self._lanes = config.superlane_lanes
         bus = data.ArrayLayout(lane_bits(config), config.weight_streams)
-        super().__init__(
-            {
-                "issue": In(issue_layout(config, QueueKind.SWITCH)),
-                **view_ports(self._reads, lane_bits(config)),
-                **drive_ports(config, self._drives),
-                "single": Out(lane_bits(config)),
-                "bus_in": In(bus),
-                "drive_bus": Out(1),
-                "bus": Out(bus),
-                "rotor_x": Out(word_layout(config)),
-                "rotor_issue": Out(issue_layout(config, QueueKind.SWITCH)),
-                "rotor_out": In(word_layout(config)),
-                "valid": Out(1),
-                "digest": Out(32),
-            }
-        )
+        issue = issue_layout(config, QueueKind.SWITCH)
+        ports = {
+            "issue": In(issue),
+            "bus_in": In(bus),
+            "drive_bus": Out(1),
+            "bus": Out(bus),
+            "valid": Out(1),
+            "digest": Out(32),
+        }
+        if config.switch_moves:
+            ports |= view_ports(self._reads, lane_bits(config)) | drive_ports(config, self._drives)
+            ports |= {"single": Out(lane_bits(config)), "rotor_x": Out(word_layout(config)), "rotor_issue": Out(issue)}
+            ports["rotor_out"] = In(word_layout(config))
+        super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        moved = self._move(m) if self._config.switch_moves else (Const(0, 1), Const(0, 32))
+        self._transpose(m, self.issue.valid & (self.issue.op == Opcode.TRANSPOSE))
+        if self._config.trace:
+            self._trace(m, *moved)
+        return m
+
+    def _move(self, m: Module) -> tuple[Value, Value]:
+        """Everything but TRANSPOSE; whether a result is driven now, and its digest."""
         hops = self._config.superlanes - 1
         at = [self.issue]
         for stage in range(1, 4 + hops):
@@ -75,9 +82,9 @@ class SwitchTile(wiring.Component):
         self._merge(m, result, at[2 + hops], word_layout(self._config)(local))
         valid = Signal(name="result_valid")
         m.d.sync += valid.eq(at[2 + hops].valid & (at[2 + hops].op != Opcode.TRANSPOSE))
-        self._drive(m, valid, at[3 + hops], [result[i] for i in range(self._lanes)])
-        self._transpose(m, self.issue.valid & (self.issue.op == Opcode.TRANSPOSE))
-        return m
+        words = [result[i] for i in range(self._lanes)]
+        self._drive(m, valid, at[3 + hops], words)
+        return valid, digest(words)
 
     def _operand(self, m: Module, name: str) -> data.View:
         """The operand as a word per lane, registered."""
@@ -91,16 +98,17 @@ class SwitchTile(wiring.Component):
     def _local(self, at: data.View, x: data.View, y: data.View) -> Value:
         """What does not come from the rotor: y of SELECT; for PERMUTE, whose map is y, the byte of x that it names."""
         words = []
+        is_permute = is_op(self._config, at, SwitchOp.PERMUTE)
         sources = [x[i][:8] for i in range(self._lanes)]
         for i in range(self._lanes):
             lane = y[i][:8]
             named = Mux(lane < self._lanes, choose(sources, lane[: (self._lanes - 1).bit_length()]), 0)
-            words.append(Cat(Mux(at.op == Opcode.PERMUTE, named, lane), y[i][8:]))
+            words.append(Cat(Mux(is_permute, named, lane), y[i][8:]))
         return Cat(words)
 
     def _merge(self, m: Module, result: data.View, at: data.View, local: data.View) -> None:
         """SELECT takes y from its boundary on, which counts from this superlane's first lane."""
-        is_permute, is_select = at.op == Opcode.PERMUTE, at.op == Opcode.SELECT
+        is_permute, is_select = is_op(self._config, at, SwitchOp.PERMUTE), is_op(self._config, at, SwitchOp.SELECT)
         for i in range(self._lanes):
             takes_local = is_permute | (is_select & (at.amount <= i))
             merged = Mux(takes_local, local[i], self.rotor_out[i])
@@ -111,8 +119,6 @@ class SwitchTile(wiring.Component):
         for direction in self._drives.streams:
             enables = drive_enables(self._drives, direction, valid, at.wide, at.out)
             m.d.comb += getattr(self, f"drive_{direction.name.lower()}").eq(enables)
-        if self._config.trace:
-            self._trace(m, valid, digest(words))
 
     def _trace(self, m: Module, valid: Value, digest_: Value) -> None:
         """TRANSPOSE is logged with the latency of the other results, so a cycle has one event at most."""
@@ -125,7 +131,7 @@ class SwitchTile(wiring.Component):
 
     def _transpose(self, m: Module, valid: Value) -> None:
         """out_s[i] = in_i[s]: wiring and one register."""
-        if self._config.weight_streams != self._lanes:
+        if SwitchOp.TRANSPOSE not in self._config.switch_ops or self._config.weight_streams != self._lanes:
             return
         m.d.sync += self.drive_bus.eq(valid)
         for s in range(self._lanes):
