@@ -32,7 +32,6 @@ from compiler.verify.memory import check_tensors
 from golden.numerics import Bytes
 from hdl.config import ConfigError, Direction, LpuConfig, MemoryGroup, Unit
 from hdl.isa import (
-    CONTROL_OPCODES,
     PIPE_OPS,
     PIPES,
     Instruction,
@@ -40,6 +39,7 @@ from hdl.isa import (
     Opcode,
     Queue,
     Source,
+    control_fields,
     encode,
     fields_of,
     queue,
@@ -234,7 +234,7 @@ def _live(words: Sequence[str]) -> tuple[int, int]:
 
 
 def _instruction(config: LpuConfig, target: Queue, words: Sequence[str]) -> Instruction:
-    known = (*unit_opcodes(config, target.kind), *sorted(CONTROL_OPCODES))
+    known = (*unit_opcodes(config, target.kind), *sorted(control_fields(config, target.kind)))
     rule = f"must be an instruction of a {target.kind.value} queue: {', '.join(op.name for op in known)}"
     _require(words[0] in Opcode.__members__ and Opcode[words[0]] in known, words[:1], rule)
     op, values = Opcode[words[0]], dict[str, int]()

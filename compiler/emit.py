@@ -44,6 +44,8 @@ def emit(config: LpuConfig, issues: Issues, blocks: Sequence[Repetition] = (), s
     ``blocks`` are LOOPs as they are. With ``steps``, all of it is repeated that often, each time when all is done.
     Raises CompileError when a queue needs more than program_rows instructions.
     """
+    if (blocks or steps is not None) and not config.loop_levels:
+        raise CompileError(f"config '{config.name}': loop_levels = 0: repeated blocks and steps need LOOP")
     least, fitting = LOOP_CYCLES * (steps is not None), []
     for lead in range(least, least + (config.loop_levels + 1) * LOOP_CYCLES, LOOP_CYCLES):
         programs = _fold_all(config, issues, blocks, lead, steps)

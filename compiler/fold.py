@@ -128,6 +128,7 @@ class _Folder:
         self.least = least
         self.levels = config.loop_levels
         self._half = 1 << (config.addr_bits - 1)
+        self._steepest = 1 << (config.stride_width - 1)
         self._has_address = has_address(kind)
         fields = {f.name: f.maximum for f in unit_fields(config, kind)}
         self._most_count, self._most_gap = fields["count"], fields["gap"]
@@ -170,6 +171,10 @@ class _Folder:
     def _step(self, a: int, b: int) -> int:
         """The signed address step from a to b, modulo 2^addr_bits."""
         return (b - a + self._half) % (2 * self._half) - self._half
+
+    def _fits(self, step: int) -> bool:
+        """Whether a stride can be so large."""
+        return -self._steepest <= step < self._steepest
 
     def _constant_runs(self, size: int, continues: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
         """(first, length) of greedy runs, where ``continues(i, j)`` says that j goes on as i and i+1 began.
@@ -239,6 +244,8 @@ class _Folder:
     # ------------------------------------------------------------------ REPEAT
 
     def _repeats(self, runs: Sequence[_Run]) -> list[_Run]:
+        if not self.levels:
+            return list(runs)
         folded = []
         for first, length in self._constant_runs(len(runs), lambda i, j: self._continues(runs, i, j)):
             run = runs[first]
@@ -257,6 +264,7 @@ class _Folder:
             and last.cycle - before.cycle == period
             and 0 <= period - a.instruction.duration <= self._most_gap
             and self._step(before.addr, last.addr) == self._step(a.addr, b.addr)
+            and self._fits(self._step(a.addr, b.addr))
             and j - i <= self._most_count
         )
 
@@ -298,7 +306,7 @@ class _Folder:
         while j < len(runs) and shapes[j] == shapes[j - length] and runs[j].cycle - runs[j - length].cycle == period:
             step = self._step(runs[j - length].addr, runs[j].addr)
             first = self._step(runs[i + (j - i) % length].addr, runs[i + (j - i) % length + length].addr)
-            if step != first or (stride and step not in (0, stride)):
+            if step != first or (stride and step not in (0, stride)) or not self._fits(step):
                 break
             stride, j = stride or step, j + 1
         n = min((j - i) // length, self._most_count)
@@ -341,9 +349,10 @@ class _Folder:
 
     def _nops(self, cycles: int) -> Iterator[Instruction]:
         longest, rest = divmod(cycles, self._most_nop)
-        if longest:
+        repeats = longest > 1 and self.levels > 0
+        for _ in range(1 if repeats else longest):
             yield Instruction.of(Opcode.NOP, n=self._most_nop)
-        if longest > 1:
+        if repeats:
             yield Instruction.of(Opcode.REPEAT, n=longest - 1, d=0)
         if rest:
             yield Instruction.of(Opcode.NOP, n=rest)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from hdl.config import LpuConfig
 from hdl.isa import (
-    CONTROL_OPCODES,
     LOOP_CYCLES,
     SYNC_LATENCY,
     Element,
     Instruction,
     Opcode,
     Queue,
+    control_fields,
     has_address,
     queues,
     unit_opcodes,
@@ -75,7 +75,7 @@ def check_structure(config: LpuConfig, queue: Queue, program: Sequence[Instructi
             f"queue {queue.name}, pc {config.program_rows}: {len(program)} instructions: "
             f"must be at most program_rows = {config.program_rows}"
         )
-    allowed = CONTROL_OPCODES.union(unit_opcodes(config, queue.kind))
+    allowed = {*control_fields(config, queue.kind), *unit_opcodes(config, queue.kind)}
     for pc, instruction in enumerate(program):
         if instruction.op not in allowed:
             raise _error(queue, pc, instruction, f"not an instruction of a {queue.kind.value} queue")

@@ -115,6 +115,7 @@ class LpuConfig:
         ``weight_groups``: each of ``weight_streams`` slices, each at a position of its own.
         ``data_groups``: each of 4 slices, so one row of all of them is an int32 vector.
         ``data_groups_per_position``: how many data groups share one stream position (fewer hops, wider multiplexers).
+        ``indexed``: whether there are GATHER and SCATTER.
     Units
         ``acc_rows``: int32 accumulator rows per matrix plane. ``pipes``: those of the vector unit, each at most
         once, INT always. ``mult_bits``: width of the requantisation multiplier. ``imm_bits``: vector immediate,
@@ -122,7 +123,8 @@ class LpuConfig:
         at most once; without any there is no switch, no queue of it and no position.
     Control
         ``program_rows``: instructions per queue. ``count_bits``, ``gap_bits``: widths of those instruction fields.
-        ``loop_levels``: nesting depth of LOOP.
+        ``loop_levels``: nesting depth of LOOP; 0: queues know neither LOOP nor REPEAT, and look no instruction ahead.
+        ``stride_bits``: width of address steps, None: that of addresses.
     Build
         ``assertions``: in-design checks raising error flags. ``trace``: the retire bundle on the top's ports.
     """
@@ -135,6 +137,7 @@ class LpuConfig:
     weight_groups: tuple[MemoryGroup, ...]
     data_groups: tuple[MemoryGroup, ...]
     data_groups_per_position: int = 1
+    indexed: bool = True
     hemispheres: int = 1
     mxm_planes: int = 1
     acc_rows: int = 1
@@ -146,6 +149,7 @@ class LpuConfig:
     count_bits: int = 12
     gap_bits: int = 8
     loop_levels: int = 2
+    stride_bits: int | None = None
     assertions: bool = True
     trace: bool = False
 
@@ -217,8 +221,10 @@ class LpuConfig:
         steps = self.tile_load_cycles
         self._require(steps < 1 << self.count_bits, "count_bits", f"enough for one LW of a tile, {steps} elements")
         self._require_range("gap_bits", 2, 16)
-        self._require_range("loop_levels", 1, 4)
-        for field in ("assertions", "trace"):
+        self._require_range("loop_levels", 0, 4)
+        if self.stride_bits is not None:
+            self._require_range("stride_bits", 3, self.addr_bits)
+        for field in ("indexed", "assertions", "trace"):
             self._require(isinstance(getattr(self, field), bool), field, "True or False")
 
     # --------------------------------------------------------- derived widths
@@ -261,6 +267,11 @@ class LpuConfig:
     def addr_bits(self) -> int:
         """Width of an SRAM address {slice, row}; one width for all groups."""
         return max(self.row_bits(g) + (g.slices - 1).bit_length() for g in self.weight_groups + self.data_groups)
+
+    @property
+    def stride_width(self) -> int:
+        """Width of a signed address step."""
+        return self.addr_bits if self.stride_bits is None else self.stride_bits
 
     @staticmethod
     def row_bits(group: MemoryGroup) -> int:

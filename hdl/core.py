@@ -83,11 +83,11 @@ class Core(wiring.Component):
         vector = self._config.unit("vxm0")
         direction = inward if is_read else unit.outward
         link = stream(direction, self._config.data_streams(vector, direction)[0])
-        index = getattr(self._lanes[0], f"{unit.name}_index")
+        if self._config.indexed:
+            index = getattr(self._lanes[0], f"{unit.name}_index")
+            m.d.comb += [head.index_low.eq(index[0]), head.index_high.eq(index[1])]
         m.d.comb += [
             head.issue.eq(getattr(self._controller, name)),
-            head.index_low.eq(index[0]),
-            head.index_high.eq(index[1]),
             head.poke.eq(pokes[group]),
             head.poke_addr.eq(self._host.poke_addr),
             head.poke_stream.eq(link),

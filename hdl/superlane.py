@@ -56,7 +56,7 @@ class Superlane(Shared):
             ports[f"{unit.name}_issue"] = Out(issue_layout(config, QueueKind.SWITCH))
             ports[f"{unit.name}_x"] = Out(word_layout(config))
             ports[f"{unit.name}_out"] = In(word_layout(config))
-        for unit in memory_units(config):
+        for unit in memory_units(config) if config.indexed else ():
             ports[f"{unit.name}_index"] = Out(data.ArrayLayout(width, 2))
         if config.trace:
             for queue in traced_queues(config):
@@ -112,7 +112,7 @@ class Superlane(Shared):
         self._fabric.drive_reach(unit.position, Reach.drives(self._config, unit), tile)
         if unit.kind is UnitKind.WEIGHT_MEMORY:
             self._drive_bus(unit, tile)
-        for k, index in enumerate(self._config.index_streams(unit)):
+        for k, index in enumerate(self._config.index_streams(unit) if self._config.indexed else ()):
             value = self._fabric.value(unit.outward, unit.position, index)
             m.d.comb += getattr(self, f"{unit.name}_index")[k].eq(value)
         self._log(m, f"{unit.name}_r", tile.read_valid, tile.read_digest)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from compiler.operands import operand_sources
 from hdl.config import PRESETS, LpuConfig
 from hdl.isa import (
-    CONTROL_OPCODES,
     DOCS,
     OPCODE_BITS,
     PIPE_LATENCY,
@@ -19,6 +18,7 @@ from hdl.isa import (
     Opcode,
     QueueKind,
     Source,
+    control_fields,
     fields_of,
     queues,
     sources,
@@ -82,7 +82,7 @@ def field_table(config: LpuConfig, kind: QueueKind, opcode: Opcode, title: str) 
 def control_table(config: LpuConfig, kind: QueueKind) -> ReferenceTable:
     """Control instructions of the queue: code, fields with their bits, meaning."""
     rows = []
-    for op in sorted(CONTROL_OPCODES):
+    for op in sorted(control_fields(config, kind)):
         fields = _layout(fields_of(config, kind, op))
         shown = ", ".join(f"{field.name} [{_bit_range(low, field.bits)}]" for field, low in fields)
         rows.append((op.name, str(op.value), shown, DOCS[op]))

@@ -176,6 +176,11 @@ def test_refusals() -> None:
     untransposed = SMALL.replace(name="still", switch_ops=(SwitchOp.ROTATE,))
     with pytest.raises(CompileError, match=r"config 'still': switch_ops = rotate: .* needs transpose"):
         compile_graph(untransposed, attention_graph(untransposed, 16, 2))
+    plain = SMALL.replace(name="plain", indexed=False)
+    table = Graph("table")
+    table.output(table.gather(table.constant("rows", singles(1, 4, 16), "fp32"), index(table)))
+    with pytest.raises(CompileError, match=r"config 'plain': indexed = False: .* needs GATHER or SCATTER"):
+        compile_graph(plain, table)
     graph.output(graph.pick(graph.constant("long", singles(1, 1, 40), "fp32"), i))
     with pytest.raises(CompileError, match="a row of 40: must be at most 16"):
         compile_graph(SMALL, graph)

@@ -25,12 +25,16 @@ class Size:
 SIZES = {"nano": Size(36, 1000, 15_000), "small": Size(8, 5000, 45_000), "duo": Size(8, 5000, 40_000)}
 
 
-SWITCHES = {
-    "none": (),
-    "transpose": (SwitchOp.TRANSPOSE,),
-    "select": (SwitchOp.SELECT,),
-    "rotate": (SwitchOp.ROTATE, SwitchOp.PERMUTE, SwitchOp.TRANSPOSE),
+LESS: dict[str, dict[str, object]] = {
+    "no_switch": {"switch_ops": ()},
+    "transpose": {"switch_ops": (SwitchOp.TRANSPOSE,)},
+    "select": {"switch_ops": (SwitchOp.SELECT,)},
+    "rotate": {"switch_ops": (SwitchOp.ROTATE, SwitchOp.PERMUTE, SwitchOp.TRANSPOSE)},
+    "straight": {"loop_levels": 0, "program_rows": 256},
+    "no_index": {"indexed": False},
+    "steps": {"stride_bits": 3, "count_bits": 5, "gap_bits": 4},
 }
+"""Cores that lack something, as changes of ``nano``."""
 
 
 def test_the_sizes_add_up() -> None:
@@ -50,7 +54,7 @@ def test_random_programs(name: str) -> None:
 
 @pytest.mark.rtl
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SWITCHES)
-def test_random_programs_with_a_part_of_the_switch(name: str) -> None:
-    config = preset("nano").replace(name=f"switch_{name}", switch_ops=SWITCHES[name])
+@pytest.mark.parametrize("name", LESS)
+def test_random_programs_of_a_core_that_lacks_something(name: str) -> None:
+    config = preset("nano").replace(name=name, **LESS[name])
     assert [result.difference for result in fuzz(config, range(8), 600) if result.difference] == []

@@ -46,7 +46,10 @@ BROKEN = [
     ("program_rows", 500, "a power of two"),
     ("count_bits", 3, "an integer in 4..16"),
     ("gap_bits", 17, "an integer in 2..16"),
-    ("loop_levels", 0, "an integer in 1..4"),
+    ("loop_levels", 5, "an integer in 0..4"),
+    ("stride_bits", 2, "an integer in 3..15"),
+    ("stride_bits", 16, "an integer in 3..15"),
+    ("indexed", 0, "True or False"),
     ("trace", 1, "True or False"),
     ("assertions", None, "True or False"),
 ]

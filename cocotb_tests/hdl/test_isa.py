@@ -6,7 +6,6 @@ import pytest
 
 from hdl.config import PRESETS, LpuConfig, PipeKind, SwitchOp
 from hdl.isa import (
-    CONTROL_OPCODES,
     PIPE_LATENCY,
     PIPE_QUEUES,
     REGISTERS,
@@ -18,6 +17,7 @@ from hdl.isa import (
     QueueKind,
     Source,
     can_fold,
+    control_fields,
     decode,
     east,
     encode,
@@ -40,7 +40,7 @@ CONFIGS = list(PRESETS.values())
 def _instructions(config: LpuConfig, kind: QueueKind, rng: random.Random) -> list[Instruction]:
     """Every opcode of the kind with all fields at their extremes and at random."""
     found = []
-    for op in (*sorted(CONTROL_OPCODES), *unit_opcodes(config, kind)):
+    for op in (*sorted(control_fields(config, kind)), *unit_opcodes(config, kind)):
         fields = fields_of(config, kind, op)
         found.append(Instruction.of(op, **{f.name: f.minimum for f in fields}))
         found.append(Instruction.of(op, **{f.name: f.maximum for f in fields}))
@@ -136,6 +136,29 @@ def test_the_switch_has_the_instructions_of_the_core() -> None:
     assert unit_opcodes(two, kind) == (Opcode.SHIFT, Opcode.SELECT)
     assert unit_fields(two, kind) == unit_fields(small, kind)
     assert not [q.name for q in queues(small.replace(switch_ops=())) if q.kind is kind]
+
+
+def test_a_straight_queue_has_no_loop_and_no_repeat() -> None:
+    straight = PRESETS["small"].replace(loop_levels=0)
+    for kind in {q.kind for q in queues(straight)}:
+        assert set(control_fields(straight, kind)) == {Opcode.END, Opcode.NOP, Opcode.SYNC, Opcode.NOTIFY}
+    assert "mask" not in [field.name for field in unit_fields(straight, QueueKind.MEM_READ)]
+    with pytest.raises(IsaError, match=r"LOOP: not an instruction of a mem\.r queue"):
+        encode(straight, QueueKind.MEM_READ, Instruction.of(Opcode.LOOP, n=1, length=1))
+
+
+def test_a_core_without_indices_has_no_gather() -> None:
+    plain = PRESETS["small"].replace(indexed=False)
+    assert unit_opcodes(plain, QueueKind.MEM_READ) == (Opcode.READ,)
+    assert unit_opcodes(plain, QueueKind.MEM_WRITE) == (Opcode.WRITE,)
+    assert {"lane", "spread"}.isdisjoint(field.name for field in unit_fields(plain, QueueKind.MEM_READ))
+
+
+def test_strides_are_as_wide_as_the_core_says() -> None:
+    small = PRESETS["small"]
+    for bits, width in ((None, small.addr_bits), (5, 5)):
+        fields = {field.name: field for field in unit_fields(small.replace(stride_bits=bits), QueueKind.MEM_READ)}
+        assert (fields["addr"].bits, fields["stride"].bits) == (small.addr_bits, width)
 
 
 def test_queues_are_named_after_their_slice_port() -> None:

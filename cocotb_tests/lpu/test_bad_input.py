@@ -116,7 +116,9 @@ BAD_FIELDS: Mapping[str, list[tuple[str, str]]] = {
     ],
     "count_bits": [("count_bits = 17", "count_bits = 17: must be an integer in 4..16")],
     "gap_bits": [("gap_bits = 1", "gap_bits = 1: must be an integer in 2..16")],
-    "loop_levels": [("loop_levels = 5", "loop_levels = 5: must be an integer in 1..4")],
+    "loop_levels": [("loop_levels = 5", "loop_levels = 5: must be an integer in 0..4")],
+    "stride_bits": [("stride_bits = 2", "stride_bits = 2: must be an integer in 3..10")],
+    "indexed": [("indexed = 1", "indexed = 1: must be True or False")],
     "assertions": [("assertions = 1", "assertions = 1: must be True or False")],
     "trace": [('trace = "no"', "trace = 'no': must be True or False")],
 }

@@ -22,6 +22,10 @@ class SequenceWriter:
     def programs(self) -> dict[str, list[Instruction]]:
         written = {q.name: [*self._block(q.kind, 0, 8), END] for q in queues(self._config)}
         kind = QueueKind.MEM_WRITE
+        if not self._config.loop_levels:
+            pairs = [[self._fill(Opcode.NOP, kind, n=n), Instruction.of(Opcode.NOTIFY)] for n in (3, 9, 5, 7, 12, 4)]
+            written[NOTIFIER] = [*(step for pair in pairs for step in pair), END]
+            return written
         nop = self._fill(Opcode.NOP, kind, n=self._rng.randint(3, 12))
         inner, outer = (self._fill(Opcode.LOOP, kind, n=n, length=m) for n, m in ((15, 2), (4, 3)))
         written[NOTIFIER] = [outer, inner, nop, Instruction.of(Opcode.NOTIFY), END]
@@ -44,7 +48,7 @@ class SequenceWriter:
         """A unit instruction or NOP, with REPEATs of it."""
         rng = self._rng
         first = self._unit(kind) if rng.random() < 0.7 else self._fill(Opcode.NOP, kind, n=rng.randint(1, 9))
-        if rng.random() < 0.6:
+        if rng.random() < 0.6 or not self._config.loop_levels:
             return [first]
         gap = rng.choice((0, 0, 1, 2, (1 << self._config.gap_bits) - 1))
         return [first, self._fill(Opcode.REPEAT, kind, n=rng.randint(1, 3), d=gap)]

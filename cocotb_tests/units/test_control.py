@@ -28,7 +28,8 @@ from hdl.layouts import issue_layout, port_name
 
 pytestmark = pytest.mark.rtl
 CONFIG = preset("nano").replace(loop_levels=2, gap_bits=4, count_bits=4)
-FIRST_ISSUE = 3
+STRAIGHT = CONFIG.replace(name="straight", loop_levels=0)
+FIRST_ISSUE, FIRST_STRAIGHT_ISSUE = 3, 1
 """Cycles from start to T = 0."""
 Programs = Mapping[str, Sequence[Instruction]]
 
@@ -38,11 +39,17 @@ def bench() -> Bench:
     return Bench(Controller(CONFIG))
 
 
+@pytest.fixture(scope="module")
+def straight() -> Bench:
+    return Bench(Controller(STRAIGHT))
+
+
 class Session:
     """A stimulus of several runs, one after the other on one controller."""
 
     def __init__(self, config: LpuConfig) -> None:
         self.stimulus, self.now = Stimulus(), 0
+        self._lead = FIRST_ISSUE if config.loop_levels else FIRST_STRAIGHT_ISSUE
         self._queues = queues(config)
 
     def load(self, words: Mapping[str, Sequence[int]]) -> None:
@@ -54,33 +61,34 @@ class Session:
     def start(self, cycles: int) -> int:
         """Start; returns the cycle of T = 0. The next run begins when this one is over."""
         self.stimulus.at(self.now, start=1)
-        first = self.now + FIRST_ISSUE
+        first = self.now + self._lead
         self.now = first + cycles + 3
         return first
 
 
-def encoded(programs: Programs) -> dict[str, list[int]]:
-    return {q.name: [encode(CONFIG, q.kind, i) for i in programs.get(q.name, [END])] for q in queues(CONFIG)}
+def encoded(programs: Programs, config: LpuConfig = CONFIG) -> dict[str, list[int]]:
+    return {q.name: [encode(config, q.kind, i) for i in programs.get(q.name, [END])] for q in queues(config)}
 
 
-def play(bench: Bench, cases: Sequence[Programs]) -> None:
+def play(bench: Bench, cases: Sequence[Programs], config: LpuConfig = CONFIG) -> None:
     """Run the programs one after the other and compare every cycle of each."""
-    session, starts = Session(CONFIG), []
+    session, starts = Session(config), []
     for programs in cases:
-        session.load(encoded(programs))
-        starts.append(session.start(expand(CONFIG, programs).cycles))
+        session.load(encoded(programs, config))
+        starts.append(session.start(expand(config, programs).cycles))
     response = bench.run(session.stimulus, extra=session.now - session.stimulus.cycles)
     for number, (programs, first) in enumerate(zip(cases, starts, strict=True)):
-        check_run(programs, response[first:], f"program {number}")
-        assert [response[first - ago]["running"] for ago in (3, 2, 1)] == [0, 1, 1]
+        check_run(config, programs, response[first:], f"program {number}")
+        lead = FIRST_ISSUE if config.loop_levels else FIRST_STRAIGHT_ISSUE
+        assert [response[first - ago]["running"] for ago in range(lead, 0, -1)] == [0, *[1] * (lead - 1)]
 
 
-def check_run(programs: Programs, response: Sequence[Cycle], place: str) -> None:
-    expansion = expand(CONFIG, programs)
-    for queue in queues(CONFIG):
+def check_run(config: LpuConfig, programs: Programs, response: Sequence[Cycle], place: str) -> None:
+    expansion = expand(config, programs)
+    for queue in queues(config):
         elements = {element.cycle: element for element in expansion.elements[queue.name]}
         for cycle in range(expansion.cycles + 2):
-            check_issue(queue, elements.get(cycle), response[cycle], f"{place}, {queue.name}, cycle {cycle}")
+            check_issue(config, queue, elements.get(cycle), response[cycle], f"{place}, {queue.name}, cycle {cycle}")
     for cycle in range(expansion.cycles + 1):
         assert (response[cycle]["running"], response[cycle]["done"], response[cycle]["cycles"]) == (1, 0, cycle)
     after = response[expansion.cycles + 1]
@@ -88,7 +96,7 @@ def check_run(programs: Programs, response: Sequence[Cycle], place: str) -> None
     assert not any(cycle["illegal"] for cycle in response[: expansion.cycles + 2])
 
 
-def check_issue(queue: Queue, element: Element | None, outputs: Cycle, place: str) -> None:
+def check_issue(config: LpuConfig, queue: Queue, element: Element | None, outputs: Cycle, place: str) -> None:
     name = port_name(queue)
     seen = outputs[name]
     assert seen["valid"] == (element is not None), place
@@ -97,21 +105,21 @@ def check_issue(queue: Queue, element: Element | None, outputs: Cycle, place: st
     expected = {"valid": 1, "op": int(element.instruction.op), "first": int(element.first), "last": int(element.last)}
     if has_address(queue.kind):
         expected["addr"] = element.addr
-    fields = [field for field, _ in issue_layout(CONFIG, queue.kind)]
+    fields = [field for field, _ in issue_layout(config, queue.kind)]
     instruction = {"operation": element.instruction["op"]}
     expected = {f: expected.get(f, instruction.get(f, element.instruction[f])) for f in fields}
     assert {field: seen[field] for field in fields} == expected, place
     assert outputs[f"{name}_pc"] == element.pc, place
 
 
-def random_cases(seed: int, count: int) -> list[Programs]:
+def random_cases(seed: int, count: int, config: LpuConfig = CONFIG) -> list[Programs]:
     """Programs that end; those that wait for a NOTIFY that never comes are drawn again."""
-    writer = SequenceWriter(CONFIG, random.Random(seed))
+    writer = SequenceWriter(config, random.Random(seed))
     cases: list[Programs] = []
     while len(cases) < count:
         programs = writer.programs()
         try:
-            expand(CONFIG, programs)
+            expand(config, programs)
         except SequenceError as error:
             assert "no NOTIFY releases it" in str(error)
             continue
@@ -122,6 +130,32 @@ def random_cases(seed: int, count: int) -> list[Programs]:
 @pytest.mark.parametrize("seed", range(3))
 def test_random_programs_issue_as_the_sequencer_expands_them(bench: Bench, seed: int) -> None:
     play(bench, random_cases(seed, 6))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_straight_queues_issue_as_the_sequencer_expands_their_programs(straight: Bench, seed: int) -> None:
+    play(straight, random_cases(seed, 8, STRAIGHT), STRAIGHT)
+
+
+def test_edges_of_straight_queues(straight: Bench) -> None:
+    """No program; the longest gap and count; the last row; SYNC races; an opcode that only other cores have."""
+    read, nop = Instruction.of(Opcode.READ, addr=5), Instruction.of(Opcode.NOP, n=1)
+    longest = Instruction.of(Opcode.READ, count=15, gap=15, stride=-1)
+    sync, notify = Instruction.of(Opcode.SYNC), Instruction.of(Opcode.NOTIFY)
+    cases: list[Programs] = [
+        {},
+        {"d0.r": [longest, Instruction.of(Opcode.NOP, n=15), longest, END], "d1.r": [*[read] * 63, END]},
+        {"d0.r": [sync, read, END], "d1.r": [nop, notify, sync, END], "d0.w": [nop, nop, nop, nop, notify, END]},
+        {"d0.r": [notify, sync, read, END], "d1.r": [sync, read, END]},
+    ]
+    play(straight, cases, STRAIGHT)
+    session = Session(STRAIGHT)
+    session.load(encoded({}, STRAIGHT) | {"d0.r": [int(Opcode.LOOP)]})
+    first = session.start(cycles=STRAIGHT.superlanes)
+    response = straight.run(session.stimulus, extra=4)
+    mask = 1 << [q.name for q in queues(STRAIGHT)].index("d0.r")
+    assert [response[first + cycle]["illegal"] for cycle in range(-1, 3)] == [0, mask, mask, mask]
+    assert not any(response[first + cycle]["d0_r"]["valid"] for cycle in range(-1, 3))
 
 
 def test_edges(bench: Bench) -> None:

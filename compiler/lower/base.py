@@ -9,12 +9,15 @@ from compiler.bundle import Bundle, BundleBuilder
 from compiler.fuse import Pass, Stage
 from compiler.ir import CompileError, Tensor
 from compiler.ir import Op as Operator
+from compiler.ir import OpKind as Kind
 from compiler.lower.pipeline import Imm, Op, Operand, Pipeline, PipelineError, Reg, Rows, Via
 from compiler.occupancy import fits_alone
 from compiler.place import Placement
 from hdl.config import Direction, LpuConfig, PipeKind, SwitchOp, Unit, UnitKind
 from hdl.isa import IntOp, MulOp, Source, sources
 
+_INDEXED = frozenset({Kind.GATHER, Kind.SCATTER, Kind.KV_SCATTER, Kind.EMBED})
+"""Operators that take an index from a vector."""
 MAX_PITCH = 16
 """Largest distance of a bundle's results that is tried when its own operands collide at a smaller one."""
 
@@ -24,6 +27,8 @@ class Lowering:
 
     def __init__(self, config: LpuConfig, p: Pass, placement: Placement, overwrites: tuple[str, ...]) -> None:
         self.config, self.p, self.placement, self.overwrites = config, p, placement, overwrites
+        if p.op is not None and p.op.kind in _INDEXED and not config.indexed:
+            raise CompileError(f"config '{config.name}': indexed = False: {p.name} needs GATHER or SCATTER")
         self.out = placement[p.output]
         self.tiles = -(-p.output.shape[1] // config.lanes)
         self._pitch, self._pitch_fits = 1, False

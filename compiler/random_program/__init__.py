@@ -91,6 +91,8 @@ def _wait(config: LpuConfig, rng: random.Random, cycles: int) -> list[Instructio
     longest, longest_gap = (1 << config.count_bits) - 1, (1 << config.gap_bits) - 1
     if cycles > longest:
         return [Instruction.of(Opcode.NOP, n=longest), *_wait(config, rng, cycles - longest)]
+    if not config.loop_levels:
+        return [Instruction.of(Opcode.NOP, n=cycles)] if cycles else []
     style, n = rng.random(), rng.randint(1, 5)
     times, rest = divmod(cycles - LOOP_CYCLES, n)
     if style < 0.1 and times > 0 and not rest:

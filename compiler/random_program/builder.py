@@ -45,7 +45,7 @@ class BundleBuilder(VectorBuilder):
         width = STREAMS_PER_GROUP if wide and unit.kind is UnitKind.DATA_MEMORY else 1
         self._take(unit.name + ".w")
         writer = queue(self.config, unit.name + ".w")
-        if self.rng.random() < 0.2:
+        if self.config.indexed and self.rng.random() < 0.2:
             self._memory_item(unit, ".w", self._scatter(writer, pattern, width, wide), pattern)
             return
         code = self.feed(writer, "stream", pattern, width, DEPTH)

@@ -87,7 +87,7 @@ class MemoryPlan:
         row = rng.choice(self._rows(unit, instruction, safe))
         slice_ = rng.randrange(unit.memory.slices)
         strides = (0, 1, 1, -1, 2, -3, 1 << row_bits, -(1 << row_bits), 1 + (1 << row_bits))
-        limit = 1 << (self.config.addr_bits - 1)
+        limit = 1 << (self.config.stride_width - 1)
         stride = rng.choice([s for s in strides if -limit <= s < limit])
         return {"addr": slice_ << row_bits | row, "stride": stride}
 

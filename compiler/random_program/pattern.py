@@ -79,11 +79,11 @@ def encode_pattern(
     inner: int | None,
 ) -> list[Instruction]:
     """Instructions that issue the pattern's elements, ``inner`` per instruction (None: any divisor), by count and gap,
-    REPEAT, LOOP, LOOP in LOOP, LOOP over REPEAT, or one after the other.
+    REPEAT, LOOP, LOOP in LOOP, LOOP over REPEAT, or one after the other; without LOOP and REPEAT always the last.
     """
     count = inner or rng.choice(divisors(pattern.n))
     groups, idle = pattern.n // count, pattern.period - 1
-    mask = {"mask": rng.randrange(1 << config.loop_levels)} if has_address(kind) else {}
+    mask = {"mask": rng.randrange(1 << config.loop_levels)} if has_address(kind) and config.loop_levels else {}
     unit = instruction.replace(count=count, gap=idle if count > 1 else 0, **mask)
     rest = [Instruction.of(Opcode.NOP, n=idle)] if idle else []
 
@@ -96,11 +96,14 @@ def encode_pattern(
     def loop(n: int, body: list[Instruction]) -> list[Instruction]:
         return [Instruction.of(Opcode.LOOP, n=n, length=len(body), **stride()), *body]
 
+    in_line = [step for _ in range(groups - 1) for step in (unit, *rest)] + [unit]
+    if not config.loop_levels:
+        return in_line
     choices = [loop(groups, [unit, *rest]), repeat(groups - 1), repeat(groups - 1)]
     if groups == 1:
         choices += [[unit]] * 4
     if groups <= 3:
-        choices.append([step for _ in range(groups - 1) for step in (unit, *rest)] + [unit])
+        choices.append(in_line)
     for outer in divisors(groups)[1:-1]:
         within = groups // outer - 1
         choices.append(loop(outer, [*repeat(within), *rest]))

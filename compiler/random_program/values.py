@@ -131,7 +131,8 @@ class ValueBuilder(ABC):
 
     def _read(self, unit: Unit, code: int, width: int, driven: Pattern, safe: bool, depth: int) -> None:
         self._take(unit.name + ".r")
-        opcode = Opcode.GATHER if depth > 0 and not safe and self.rng.random() < 0.25 else Opcode.READ
+        gathers = self.config.indexed and depth > 0 and not safe and self.rng.random() < 0.25
+        opcode = Opcode.GATHER if gathers else Opcode.READ
         fields = {"wide": width > 1, "stream": code}
         pattern = driven.shift(-self._func(unit.name + ".r", opcode))
         if opcode is Opcode.GATHER:

@@ -8,12 +8,15 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
 from hdl.control.queue import IssueQueue
+from hdl.control.straight import StraightQueue
 from hdl.emit import shared
 from hdl.isa import queues, word_bits
 from hdl.layouts import issue_layout, port_name
 
-START_TO_ISSUE = 3
-"""Cycles from ``start`` to T = 0."""
+
+def start_to_issue(config: LpuConfig) -> int:
+    """Cycles from ``start`` to T = 0."""
+    return 3 if config.loop_levels else 1
 
 
 class Controller(wiring.Component):
@@ -44,7 +47,8 @@ class Controller(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         notify = Signal(name="notify")
-        parts = [IssueQueue(self._config, queue) for queue in self._queues]
+        kind = IssueQueue if self._config.loop_levels else StraightQueue
+        parts = [kind(self._config, queue) for queue in self._queues]
         for number, (queue, part) in enumerate(zip(self._queues, parts, strict=True)):
             name = port_name(queue)
             m.submodules[name] = shared(part, platform)
@@ -64,11 +68,12 @@ class Controller(wiring.Component):
 
     def _count(self, m: Module, all_ended: object) -> None:
         """Cycles from T = 0 to the last END, then R more for the last superlane's last write."""
-        lead = Signal(range(START_TO_ISSUE), name="lead")
+        wait = start_to_issue(self._config) - 1
+        lead = Signal(range(wait + 1), name="lead")
         drain = Signal(range(self._config.superlanes + 1), name="drain")
         with m.If(self.start):
             m.d.sync += [self.running.eq(1), self.done.eq(0), self.cycles.eq(0)]
-            m.d.sync += [lead.eq(START_TO_ISSUE - 1), drain.eq(self._config.superlanes)]
+            m.d.sync += [lead.eq(wait), drain.eq(self._config.superlanes)]
         with m.Elif(self.running):
             with m.If(lead != 0):
                 m.d.sync += lead.eq(lead - 1)

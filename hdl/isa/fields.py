@@ -8,7 +8,6 @@ from functools import cache
 
 from hdl.config import LpuConfig, PipeKind
 from hdl.isa.opcodes import (
-    CONTROL_OPCODES,
     OPCODE_BITS,
     PIPES,
     IsaError,
@@ -50,14 +49,18 @@ def _element_fields(config: LpuConfig) -> tuple[Field, ...]:
 
 
 def _memory_fields(config: LpuConfig) -> tuple[Field, ...]:
+    masks = (Field("mask", config.loop_levels, "loop levels whose offsets are added to addr"),)
+    indices = (
+        Field("lane", 4, "lane of superlane 0 holding the index (GATHER, SCATTER)"),
+        Field("spread", 1, "slice j takes its index from lane j (wide GATHER, SCATTER)"),
+    )
     return (
         Field("wide", 1, "all slices of the group (else the one slice that addr names)"),
         Field("addr", config.addr_bits, "{slice, row} of the first element"),
-        Field("stride", config.addr_bits, "added to addr after each element", signed=True),
-        Field("mask", config.loop_levels, "loop levels whose offsets are added to addr"),
+        Field("stride", config.stride_width, "added to addr after each element", signed=True),
+        *(masks if config.loop_levels else ()),
         Field("stream", _stream_bits(config), "data stream (aligned SG4 if wide on a data group)"),
-        Field("lane", 4, "lane of superlane 0 holding the index (GATHER, SCATTER)"),
-        Field("spread", 1, "slice j takes its index from lane j (wide GATHER, SCATTER)"),
+        *(indices if config.indexed else ()),
     )
 
 
@@ -134,19 +137,23 @@ def has_address(kind: QueueKind) -> bool:
 
 @cache
 def control_fields(config: LpuConfig, kind: QueueKind) -> Mapping[Opcode, tuple[Field, ...]]:
-    """Fields of the control instructions, by opcode."""
-    stride = (Field("stride", config.addr_bits, "address step", signed=True),) if has_address(kind) else ()
-    length = Field("length", (config.program_rows - 1).bit_length(), "instructions in the block", low=1)
-    return {
+    """Fields of the control instructions that the core has, by opcode."""
+    straight: dict[Opcode, tuple[Field, ...]] = {
         Opcode.END: (),
         Opcode.NOP: (Field("n", config.count_bits, "cycles", low=1),),
+        Opcode.SYNC: (),
+        Opcode.NOTIFY: (),
+    }
+    if not config.loop_levels:
+        return straight
+    stride = (Field("stride", config.stride_width, "address step", signed=True),) if has_address(kind) else ()
+    length = Field("length", (config.program_rows - 1).bit_length(), "instructions in the block", low=1)
+    return straight | {
         Opcode.REPEAT: (
             Field("n", config.count_bits, "repetitions", low=1),
             Field("d", config.gap_bits, "idle cycles before each"),
             *stride,
         ),
-        Opcode.SYNC: (),
-        Opcode.NOTIFY: (),
         Opcode.LOOP: (Field("n", config.count_bits, "iterations", low=1), length, *stride),
     }
 
@@ -164,13 +171,15 @@ def unit_opcodes(config: LpuConfig, kind: QueueKind) -> tuple[Opcode, ...]:
     """The queue kind's own instructions on this core."""
     if kind is QueueKind.SWITCH:
         return tuple(sorted(Opcode[op.name] for op in config.switch_ops))
-    return _UNIT_OPCODES[kind]
+    indexed = (Opcode.GATHER, Opcode.SCATTER)
+    return tuple(op for op in _UNIT_OPCODES[kind] if config.indexed or op not in indexed)
 
 
 def fields_of(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> tuple[Field, ...]:
     """Fields of one instruction. Raises IsaError when the queue kind does not know the opcode."""
-    if opcode in CONTROL_OPCODES:
-        return control_fields(config, kind)[opcode]
+    control = control_fields(config, kind)
+    if opcode in control:
+        return control[opcode]
     if opcode in unit_opcodes(config, kind):
         return unit_fields(config, kind)
     raise IsaError(f"{opcode.name}: not an instruction of a {kind.value} queue")

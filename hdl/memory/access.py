@@ -27,18 +27,17 @@ class AccessHead(Shared):
         self._queue = queue
         self._memory = queue.unit.memory
         stream = issue_layout(config, queue.kind)["stream"].shape
-        super().__init__(
-            {
-                "issue": In(issue_layout(config, queue.kind)),
-                "index_low": In(lane_bits(config)),
-                "index_high": In(lane_bits(config)),
-                "poke": In(1),
-                "poke_addr": In(config.addr_bits),
-                "poke_stream": In(stream, init=west(0)),
-                "command": Out(command_of(config, queue)),
-                "out_of_range": Out(1),
-            }
-        )
+        ports = {
+            "issue": In(issue_layout(config, queue.kind)),
+            "poke": In(1),
+            "poke_addr": In(config.addr_bits),
+            "poke_stream": In(stream, init=west(0)),
+            "command": Out(command_of(config, queue)),
+            "out_of_range": Out(1),
+        }
+        if config.indexed:
+            ports |= {"index_low": In(lane_bits(config)), "index_high": In(lane_bits(config))}
+        super().__init__(ports)
 
     @property
     def module_name(self) -> str:
@@ -74,6 +73,8 @@ class AccessHead(Shared):
 
     def _rows(self, m: Module, base: Value) -> list[Value]:
         """base + index of each slice: that of the named lane, or (spread) of the slice's own lane."""
+        if not self._config.indexed:
+            return [base] * self._memory.slices
         indexed = (self.issue.op == (Opcode.GATHER if self._is_read else Opcode.SCATTER)) & ~self.poke
         indices = [Cat(self.index_low[i : i + 8], self.index_high[i : i + 8]) for i in range(0, len(self.index_low), 8)]
         assert len(indices[0]) == INDEX_BITS

@@ -1,0 +1,127 @@
+"""An issue queue without LOOP and REPEAT: the instruction at hand is the program memory's output."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib.wiring import In, Out
+
+from hdl.config import LpuConfig
+from hdl.emit import Shared, shared
+from hdl.isa import Opcode, Queue, control_fields, has_address, unit_opcodes, word_bits
+from hdl.layouts import control_layout, issue_layout, word_layout
+from hdl.memory.bank import Bank
+
+
+class StraightQueue(Shared):
+    """Issues the elements of one queue's program by the sequencing rule of ``hdl/isa``; never waits for data.
+
+    As no instruction depends on the next one, none is fetched ahead and nothing is held: the row ``pc`` is read in
+    every cycle, and an element issues in the cycle in which its instruction comes out of the memory. ``start`` in cycle
+    c makes T = 0 the cycle c + 1. In the issue cycle of an element ``issue.valid`` holds. ``ended`` rises in the cycle
+    T of END, ``notify_out`` is T of a NOTIFY; ``notify_in`` is the OR of all queues' one cycle later. An opcode that is
+    not the queue's own ends it with ``illegal``. Ports: :class:`hdl.control.queue.IssueQueue`.
+    """
+
+    def __init__(self, config: LpuConfig, queue: Queue) -> None:
+        self._config, self._kind = config, queue.kind
+        pc_bits = (config.program_rows - 1).bit_length()
+        super().__init__(
+            {
+                "write_en": In(1),
+                "write_row": In(pc_bits),
+                "write_word": In(word_bits(config, queue.kind)),
+                "start": In(1),
+                "notify_in": In(1),
+                "notify_out": Out(1),
+                "issue": Out(issue_layout(config, queue.kind)),
+                "pc": Out(pc_bits),
+                "ended": Out(1),
+                "illegal": Out(1),
+            }
+        )
+
+    @property
+    def module_name(self) -> str:
+        return f"lpu_queue_{self._kind.value.replace('.', '_')}"
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, kind = self._config, self._kind
+        self._word = Signal(word_layout(config, kind), name="word")
+        self._active, self._step = Signal(name="active"), Signal(name="step")
+        self._number = Signal(config.count_bits, init=1, name="number")
+        self._wait = Signal(config.gap_bits, name="wait")
+        op = self._word.op
+        self._is_unit = self._active & _any_of(op, unit_opcodes(config, kind))
+        self._count(m, self._is_unit | (self._active & (op == Opcode.NOP)))
+        self._fetch(m, platform)
+        self._finish(m)
+        self._issue(m)
+        return m
+
+    def _fetch(self, m: Module, platform: object) -> None:
+        program = Bank(self._config.program_rows, word_bits(self._config, self._kind))
+        m.submodules.program = shared(program, platform)
+        pc = Signal.like(self.pc, name="row", reset_less=True)
+        m.d.sync += pc.eq(program.read_row)
+        m.d.comb += [
+            program.write_en.eq(self.write_en),
+            program.write_row.eq(self.write_row),
+            program.write_data.eq(self.write_word),
+            program.read_en.eq(1),
+            program.read_row.eq(Mux(self.start, 0, pc + self._step)),
+            Value.cast(self._word).eq(program.read_data),
+            self.pc.eq(pc),
+        ]
+
+    def _count(self, m: Module, counted: Value) -> None:
+        """Elements of the instruction at hand: their number, the gap after each, and the last of them."""
+        view = control_layout(self._config, self._kind, Opcode.NOP)(Value.cast(self._word))
+        is_nop = self._word.op == Opcode.NOP
+        self._is_last = self._number == Mux(is_nop, view.n, self._word.count)
+        self._due = counted & (self._wait == 0)
+        with m.If(self._due & ~self._is_last):
+            m.d.sync += [self._number.eq(self._number + 1), self._wait.eq(Mux(is_nop, 0, self._word.gap))]
+        with m.Elif(self._wait != 0):
+            m.d.sync += self._wait.eq(self._wait - 1)
+        with m.If(self._step | self.start):
+            m.d.sync += [self._number.eq(1), self._wait.eq(0)]
+
+    def _finish(self, m: Module) -> None:
+        """When the next instruction is due, and when there is none."""
+        op = self._word.op
+        passed = (op == Opcode.NOTIFY) | ((op == Opcode.SYNC) & self.notify_in)
+        m.d.comb += self._step.eq((self._active & passed) | (self._due & self._is_last))
+        m.d.comb += self.notify_out.eq(self._active & (op == Opcode.NOTIFY))
+
+        known = _any_of(op, [*control_fields(self._config, self._kind), *unit_opcodes(self._config, self._kind)])
+        ends, done, foreign = Signal(name="ends"), Signal(name="done"), Signal(name="foreign")
+        m.d.comb += [
+            ends.eq(self._active & ((op == Opcode.END) | ~known)),
+            self.ended.eq(done | ends),
+            self.illegal.eq(foreign | (ends & (op != Opcode.END))),
+        ]
+        with m.If(ends):
+            m.d.sync += [self._active.eq(0), done.eq(1), foreign.eq(self.illegal)]
+        with m.If(self.start):
+            m.d.sync += [self._active.eq(1), done.eq(0), foreign.eq(0)]
+
+    def _issue(self, m: Module) -> None:
+        is_first = self._number == 1
+        sequenced: dict[str, Value] = {
+            "valid": self._is_unit & (self._wait == 0),
+            "first": is_first,
+            "last": self._is_last,
+        }
+        if has_address(self._kind):
+            following = Signal(self._config.addr_bits, name="following", reset_less=True)
+            addr = Mux(is_first, self._word.addr, following)
+            with m.If(self._due):
+                m.d.sync += following.eq(addr + self._word.stride)
+            sequenced["addr"] = addr
+        for name, _ in issue_layout(self._config, self._kind):
+            m.d.comb += self.issue[name].eq(sequenced[name] if name in sequenced else self._word[name])
+
+
+def _any_of(op: Value, opcodes: object) -> Value:
+    return Cat(op == code for code in opcodes).any()  # type: ignore[attr-defined]
