@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -55,18 +57,48 @@ class Bank(Shared):
         """The same memory without an initial value per row, which every tool maps to block RAM and loads fast.
 
         ``no_rw_check`` tells yosys what the caller guarantees; without it a bank grows comparators and a bypass.
+        A depth that is no power of two is several memories, merged by OR: left to itself, yosys takes equal parts and
+        three LUTs a bit to choose among them.
         """
         row_bits = (self._depth - 1).bit_length()
+        parts = list(enumerate(_parts(self._depth)))
+        memories = "".join(self._memory(number, base, rows) for number, (base, rows) in parts)
+        merged = " | ".join(f"data{number}" for number, _ in parts)
         return f"""\
 module {self.module_name}(
   input clk, input rst,
-  input read_en, input [{row_bits - 1}:0] read_row, output reg [{self._width - 1}:0] read_data,
+  input read_en, input [{row_bits - 1}:0] read_row, output [{self._width - 1}:0] read_data,
   input write_en, input [{row_bits - 1}:0] write_row, input [{self._width - 1}:0] write_data
 );
-  (* no_rw_check *) reg [{self._width - 1}:0] rows [0:{self._depth - 1}];
-  always @(posedge clk) begin
-    if (write_en) rows[write_row] <= write_data;
-    if (read_en) read_data <= rows[read_row]; else read_data <= 0;
-  end
+{memories}  assign read_data = {merged};
 endmodule
 """
+
+    def _memory(self, number: int, base: int, rows: int) -> str:
+        """The memory of ``rows`` rows from ``base`` on, a multiple of their number rounded up to a power of two."""
+        row_bits, bits = (self._depth - 1).bit_length(), (rows - 1).bit_length()
+        tag = f" && {{port}}_row[{row_bits - 1}:{bits}] == {row_bits - bits}'d{base >> bits}" if bits < row_bits else ""
+        enable = {port: f"{port}_en{tag.format(port=port)}" for port in ("read", "write")}
+        return f"""\
+  (* no_rw_check *) reg [{self._width - 1}:0] rows{number} [0:{rows - 1}];
+  reg [{self._width - 1}:0] data{number};
+  always @(posedge clk) begin
+    if ({enable["write"]}) rows{number}[write_row[{bits - 1}:0]] <= write_data;
+    if ({enable["read"]}) data{number} <= rows{number}[read_row[{bits - 1}:0]]; else data{number} <= 0;
+  end
+"""
+
+
+SMALLEST_PART = 512
+"""Rows of a block RAM at its widest: fewer are not worth a memory of their own."""
+
+
+def _parts(depth: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of memories that make up ``depth``: powers of two, the greatest first."""
+    base = 0
+    while (left := depth - base) > SMALLEST_PART:
+        rows = 1 << (left.bit_length() - 1)
+        yield base, rows
+        base += rows
+    if left:
+        yield base, left
