@@ -51,18 +51,20 @@ class VerilogWriter:
             ports[f"{side}_{'__'.join(map(str, path))}"] = Value.cast(value)
         return Instance(component.module_name, **ports)
 
-    def write(self, top: wiring.Component) -> str:
-        """Verilog text of ``top`` and of every module it asks for, each once; one run of yosys translates all."""
+    def write(self, top: wiring.Component, name: str = TOP) -> str:
+        """Verilog text of ``top``, as module ``name``, and of every module it asks for, each once; one run of yosys
+        translates all.
+        """
         handwritten = []
-        netlists = [self._netlist(top, TOP)]
+        netlists = [self._netlist(top, name)]
         written: set[str] = set()
-        while pending := [name for name in self._modules if name not in written]:
-            for name in pending:
-                written.add(name)
-                component = self._modules[name]
+        while pending := [module for module in self._modules if module not in written]:
+            for module in pending:
+                written.add(module)
+                component = self._modules[module]
                 text = component.verilog()
                 if text is None:
-                    netlists.append(self._netlist(component, name))
+                    netlists.append(self._netlist(component, module))
                 else:
                     handwritten.append(text)
         translated = verilog._convert_rtlil_text("\n".join(netlists), strip_internal_attrs=True)
