@@ -14,11 +14,9 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +68,8 @@ class Flow:
 
 def clock_setting(board: Board, clock_mhz: float) -> tuple[PllSetting | None, float]:
     """PLL setting (None: the board's own clock) and the clock in Hz that comes out. Raises FpgaError."""
+    if not 0 < clock_mhz < 1000:
+        raise FpgaError(f"clock of {clock_mhz:g} MHz: must be above 0 and below 1000")
     platform = board.load()
     wanted, own = round(clock_mhz * MHZ), board_frequency(platform)
     if wanted == own:
@@ -158,8 +158,7 @@ def netlist(name: str, made: Flow, progress: Progress) -> Path:
             with work_directory(folder) as work:
                 for file, text in made.files.items():
                     (work / file).write_text(text)
-                with _keeping_log(work / "top.rpt", folder.with_suffix(".yosys.log")):
-                    _run("yosys", ["-q", "-l", "top.rpt", "top.ys"], work, folder.with_suffix(".yosys.log"))
+                _run("yosys", ["-q", "-l", "top.rpt", "top.ys"], work, folder.with_suffix(".yosys.log"))
                 cells = json.loads((work / "top.json").read_text())["modules"]["top"]["cells"]
                 write_atomically(work / "cells.json", json.dumps(unit_cells(cells), indent=2) + "\n")
     progress("yosys", "done")
@@ -207,7 +206,7 @@ def _watch(made: Flow, arguments: Sequence[str], work: Path, log: Any, what: str
                 raise FpgaError(f"{what} does not fit: needs {', '.join(short)}")
     if process.returncode != 0:
         log.flush()
-        raise FpgaError(f"{name} failed on {what}: {_last_error(Path(log.name))}; log: {log.name}")
+        raise FpgaError(f"{name} failed on {what}: {_last_error(Path(log.name).read_text())}; log: {log.name}")
 
 
 def pack(folder: Path, made: Flow, seed: int, progress: Progress) -> Path:
@@ -225,26 +224,15 @@ def pack(folder: Path, made: Flow, seed: int, progress: Progress) -> Path:
 
 
 def _run(name: str, arguments: Sequence[str], work: Path, log: Path) -> None:
+    """Run a tool in ``work``. Raises FpgaError; all that it said is then in ``log``."""
     done = subprocess.run([tool(name).path, *arguments], cwd=work, capture_output=True, text=True)
     if done.returncode != 0:
-        if not log.exists():
-            write_atomically(log, done.stdout + done.stderr)
-        tool_log = work / "top.rpt"
-        said = _last_error(tool_log) if tool_log.exists() else _last_error(log)
-        raise FpgaError(f"{name} failed: {said}; log: {log}")
+        own = work / "top.rpt"
+        said = (own.read_text() if own.exists() else "") + done.stdout + done.stderr
+        write_atomically(log, said)
+        raise FpgaError(f"{name} failed: {_last_error(said)}; log: {log}")
 
 
-@contextmanager
-def _keeping_log(log: Path, kept: Path) -> Iterator[None]:
-    """Copy the tool's log out of a work folder that is about to go."""
-    try:
-        yield
-    except FpgaError:
-        if log.exists():
-            shutil.copyfile(log, kept)
-        raise
-
-
-def _last_error(log: Path) -> str:
-    lines = log.read_text().strip().splitlines() or ["no message"]
+def _last_error(said: str) -> str:
+    lines = said.strip().splitlines() or ["no message"]
     return next((line for line in lines if line.startswith("ERROR")), lines[-1])

@@ -83,7 +83,7 @@ def build(
     config = named_config(preset_name or board.preset)
     console = Console()
     with phases(console, board.name) as progress:
-        report = build_board(board, config, clock or board.clock_mhz, range(1, seeds + 1), progress)
+        report = build_board(board, config, board.clock_mhz if clock is None else clock, range(1, seeds + 1), progress)
     for table in tables(report):
         console.print(table)
     picture = picture or PICTURE / f"fpga-{board.name}-{config.name}.png"
