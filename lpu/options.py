@@ -33,8 +33,13 @@ class OutputPath(click.ParamType):
         return path
 
 
-def _to_config(ctx: click.Context, param: click.Parameter, name: str) -> LpuConfig:
+def named_config(name: str) -> LpuConfig:
+    """The preset of that name, or the core that a ``.toml`` file describes. Raises ConfigError."""
     return load_config(Path(name)) if name.endswith(".toml") else preset(name)
+
+
+def _to_config(ctx: click.Context, param: click.Parameter, name: str) -> LpuConfig:
+    return named_config(name)
 
 
 def preset_option(command: _Command) -> _Command:

@@ -1,4 +1,4 @@
-"""A progress bar for runs that report finished items."""
+"""Progress of runs that report finished items, or the phases of several jobs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 
 @contextmanager
@@ -16,3 +24,18 @@ def progress_bar(console: Console, title: str, total: int) -> Iterator[Callable[
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda finished: bar.update(task, completed=finished)
+
+
+@contextmanager
+def phases(console: Console, title: str) -> Iterator[Callable[[str, str], None]]:
+    """A line per job, with its phase and time; hand the yielded function to ``progress=``. Jobs may be threads."""
+    columns = (SpinnerColumn(), TextColumn("{task.fields[job]:16}"), TextColumn("{task.description:14}"))
+    with Progress(TextColumn(title), *columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(job: str, phase: str) -> None:
+            if job not in tasks:
+                tasks[job] = bar.add_task(phase, job=job, total=1)
+            bar.update(tasks[job], description=phase, completed=int(phase == "done"))
+
+        yield show

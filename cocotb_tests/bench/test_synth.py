@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import synth
+from fpga.tools import Tool
 from hdl.config import preset
 
 OWN = {
@@ -104,7 +105,7 @@ def test_yosys_counts_the_multipliers_of_a_known_netlist(tmp_path: Path, monkeyp
 def test_an_unchanged_module_is_not_synthesised_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     modules = synth.split_modules(VERILOG)
     first = synth.module_cells("leaf", modules, tmp_path)
-    monkeypatch.setattr(synth, "yosys_command", lambda: "no-such-yosys")
+    monkeypatch.setattr(synth, "tool", lambda name: Tool(name, "no-such-yosys", "none"))
     assert synth.module_cells("leaf", modules, tmp_path) == first
     with pytest.raises(FileNotFoundError):
         synth.module_cells("leaf", modules | {"leaf": modules["leaf"].replace("a * b", "a + b")}, tmp_path)

@@ -1,0 +1,67 @@
+"""`lpu bench fpga`: the core on boards, against the figures of ``bench/fpga.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from bench.fpga import CASES, MATRIX, Figures, load_baseline, measure, measure_matrix, save_baseline
+from lpu.options import json_option
+from lpu.progress import phases
+from sim.files import write_atomically
+
+COLUMNS = ("lut", "ff", "dsp", "bram", "spram")
+
+
+def table(rows: Mapping[str, Figures]) -> Table:
+    """A row per build; what was refused says why."""
+    shown = Table(title="the core on boards", title_justify="left")
+    shown.add_column("board/preset", no_wrap=True)
+    for column in (*(name.upper() for name in COLUMNS), "Fmax median", "best", "clock", "cycles", "per second"):
+        shown.add_column(column, justify="right")
+    for name, row in rows.items():
+        if "refused" in row:
+            shown.add_row(name, *[""] * len(COLUMNS), "no fit", style="red")
+            continue
+        counts = [f"{row[column]:,}" if column in row else "-" for column in COLUMNS]
+        clock = [f"{row[key]:.1f}" for key in ("fmax_mhz_median", "fmax_mhz_best", "clock_mhz")]
+        work = [f"{row['cycles']:,}", f"{row['rate']:,} {row['unit']}s"] if "cycles" in row else ["-", _density(row)]
+        shown.add_row(name, *counts, *clock, *work, style="" if row["met"] else "red")
+    return shown
+
+
+def _density(row: Figures) -> str:
+    return f"{row['lut_per_mac']} LUT/MAC" if "lut_per_mac" in row else "-"
+
+
+@click.command()
+@click.option("--row", "names", multiple=True, type=click.Choice([*CASES, MATRIX]), help="Only this row (repeatable).")
+@click.option("--all", "nightly", is_flag=True, help="Also rows that take half an hour.")
+@click.option("--matrix", is_flag=True, help="Only the matrix array alone.")
+@click.option("--stored", is_flag=True, help="Build nothing: show the figures of the baseline.")
+@click.option("--update", is_flag=True, help="Write the rows into the baseline.")
+@json_option
+def fpga(
+    names: tuple[str, ...], nightly: bool, matrix: bool, stored: bool, update: bool, json_file: Path | None
+) -> None:
+    """Boards: LUT, FF, DSP, BRAM, Fmax of several seeds, tokens or images per second. Builds are cached."""
+    console = Console()
+    rows = load_baseline() if stored else {}
+    if not stored:
+        usual = (MATRIX,) if matrix else (*(n for n, case in CASES.items() if nightly or not case.nightly), MATRIX)
+        for name in names or usual:
+            with phases(console, name) as progress:
+                rows[name] = measure_matrix(progress) if name == MATRIX else measure(CASES[name], progress)
+    console.print(table(rows))
+    for name, row in rows.items():
+        if "refused" in row:
+            console.print(f"{name}: {row['refused']}", soft_wrap=True, highlight=False)
+    if update:
+        save_baseline({**load_baseline(), **rows})
+    if json_file is not None:
+        write_atomically(json_file, json.dumps(rows, indent=2) + "\n")
