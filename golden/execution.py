@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -66,6 +67,8 @@ class Execution:
         self.memories = {queue: memories[unit] for queue, unit in units.items() if unit in memories}
         self.matrices = {queue: matrices[unit] for queue, unit in units.items() if unit in matrices}
         self.vector = VectorTwin(config)
+        self._multiplied: dict[str, int] = {}  # cycle of the latest ABC element of a plane
+        self._turning: defaultdict[str, list[Bytes]] = defaultdict(list)  # elements of a block so far, by switch
         self.cycle = 0
         self.events: list[Event] = []
         self.errors = ErrorFlag(0)
@@ -163,14 +166,27 @@ class Execution:
     def _load_weights(self, queue: Queue, element: Element) -> None:
         matrix = self.matrices[queue.name]
         if element.instruction.op is Opcode.IW:
-            matrix.install()
+            self._install(queue)
             return
         bus = self.streams.read(queue.unit.position, _weight_bus(queue), self.config.weight_streams)
         tile_complete = matrix.load_weights(element, bus)
         if tile_complete and element.instruction["install"]:
-            self._later[self.cycle + LW_TO_IW].append(matrix.install)
+            self._later[self.cycle + LW_TO_IW].append(partial(self._install, queue))
+
+    def _install(self, queue: Queue) -> None:
+        self._check_array(queue, "IW")
+        self.matrices[queue.name].install()
+
+    def _check_array(self, queue: Queue, what: str) -> None:
+        """Raises GoldenError where an element of ABC still works with the array."""
+        since = self._multiplied.get(queue.unit.name)
+        if since is not None and self.cycle < since + self.config.abc_cycles:
+            rule = f"must be at least {self.config.abc_cycles} cycles after the ABC in cycle {since}"
+            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: {what}: {rule}")
 
     def _multiply(self, queue: Queue, element: Element) -> None:
+        self._check_array(queue, "ABC")
+        self._multiplied[queue.unit.name] = self.cycle
         x = self.streams.read(queue.unit.position, element.instruction["stream"])[0]
         emitted = self.matrices[queue.name].multiply(element, x)
         if emitted is None:
@@ -201,16 +217,20 @@ class Execution:
             self._result(queue, element, lane_words(self.config, lanes))
 
     def _transpose(self, queue: Queue, element: Element) -> None:
-        streams, side = self.config.weight_streams, self.config.superlane_lanes
-        if streams != side:
-            raise GoldenError(
-                f"cycle {self.cycle}, queue {queue.name}: TRANSPOSE: weight_streams = {streams}: must equal the "
-                f"superlane's {side} lanes"
-            )
-        out = transpose(self.config, self.streams.read(queue.unit.position, _weight_bus(queue), streams))
-        self._drive(queue, element, _weight_bus(queue), out)
-        if self.trace:
-            self._result(queue, element, transpose_words(self.config, out))
+        size, instruction = self.config.turn_cycles, element.instruction
+        if size > 1 and (instruction["gap"] or instruction["count"] % size):
+            rule = f"gap must be 0 and count a multiple of {size}"
+            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: {instruction}: {rule}")
+        block = self._turning[queue.name]
+        block.append(self.streams.read(queue.unit.position, _weight_bus(queue), self.config.weight_streams))
+        if len(block) < size:
+            return
+        for i, out in enumerate(np.split(transpose(self.config, np.concatenate(block)), size)):
+            turned = replace(element, cycle=self.cycle - size + 1 + i)
+            self._drive(queue, turned, _weight_bus(queue), out)
+            if self.trace:
+                self._result(queue, turned, transpose_words(self.config, out))
+        block.clear()
 
     # --------------------------------------------------------------------- vector
 

@@ -51,10 +51,10 @@ class Event:
 def result_latency(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> int:
     """Cycles from issue to the result event of superlane 0, for instructions that have results.
 
-    That is d_func, but TRANSPOSE is logged with the other switch results, so that a unit has one a cycle.
+    That is d_func, but all switch results are logged with their largest, so that a unit has one a cycle.
     """
-    if opcode is Opcode.TRANSPOSE:
-        return SWITCH_LATENCY + config.superlanes - 1
+    if kind is QueueKind.SWITCH:
+        return max(SWITCH_LATENCY + config.superlanes - 1, config.turn_cycles)
     func = timing(config, kind, opcode).func
     return WRITE_RESULT_LATENCY if func is None else func
 
@@ -96,7 +96,7 @@ def lane_words(config: LpuConfig, values: Int32) -> Words:
 
 
 def transpose_words(config: LpuConfig, bus: Bytes) -> Words:
-    """Words [R, S*S/4] of a TRANSPOSE result [S streams, lanes]: stream s, lanes 4i..4i+3 is word s*S/4 + i."""
+    """Words [R, ws*S/4] of a TRANSPOSE result [ws, lanes]: stream s, lanes 4i..4i+3 is word s*S/4 + i."""
     words = np.stack([_little_endian(stream).reshape(config.superlanes, -1) for stream in bus], axis=1)
     return words.reshape(config.superlanes, -1)
 

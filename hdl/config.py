@@ -111,6 +111,9 @@ class LpuConfig:
         ``weight_streams``: weight rows that reach the matrix unit per cycle, on the *weight bus*: the outward streams
         0 .. weight_streams-1. The remaining outward streams, and all inward ones, are *data streams*.
         ``hemispheres``: 1 (west only) or 2. ``mxm_planes``: matrix planes per hemisphere.
+        ``mac_rows``: rows of a supercell that have multipliers, a divisor of its side S; None: all of them. With
+        fewer, an element of ABC takes the array for S / mac_rows cycles. More than weight_streams find nothing to do
+        in products with one vector.
     Memory (per hemisphere)
         ``weight_groups``: each of ``weight_streams`` slices, each at a position of its own.
         ``data_groups``: each of 4 slices, so one row of all of them is an int32 vector.
@@ -140,6 +143,7 @@ class LpuConfig:
     indexed: bool = True
     hemispheres: int = 1
     mxm_planes: int = 1
+    mac_rows: int | None = None
     acc_rows: int = 1
     pipes: tuple[PipeKind, ...] = (PipeKind.INT, *FLOAT_PIPES)
     mult_bits: int = 16
@@ -205,6 +209,10 @@ class LpuConfig:
 
     def _check_units(self) -> None:
         self._require_range("mxm_planes", 1, 4)
+        if self.mac_rows is not None:
+            self._require_range("mac_rows", 1, self.superlane_lanes)
+            divides = self.superlane_lanes % self.mac_rows == 0
+            self._require(divides, "mac_rows", "a divisor of the superlane's lanes")
         self._require_range("acc_rows", 1, 1024)
         self._require(self.acc_rows & (self.acc_rows - 1) == 0, "acc_rows", "a power of two")
         known = isinstance(self.pipes, tuple) and all(isinstance(kind, PipeKind) for kind in self.pipes)
@@ -245,9 +253,19 @@ class LpuConfig:
         return self.lanes // self.weight_streams
 
     @property
+    def turn_cycles(self) -> int:
+        """Cycles in which an S x S block of weights comes over the weight bus: S / weight_streams."""
+        return self.superlane_lanes // self.weight_streams
+
+    @property
+    def abc_cycles(self) -> int:
+        """Cycles for which an element of ABC takes the array: S / mac_rows."""
+        return self.superlane_lanes // (self.mac_rows or self.superlane_lanes)
+
+    @property
     def macs(self) -> int:
         """int8 multiply-accumulates per cycle of the whole core."""
-        return self.lanes * self.lanes * self.mxm_planes * self.hemispheres
+        return self.lanes * self.lanes * self.mxm_planes * self.hemispheres // self.abc_cycles
 
     @property
     def has_floats(self) -> bool:
@@ -445,6 +463,19 @@ PRESETS: dict[str, LpuConfig] = {
             weight_groups=(MemoryGroup(16, 1536),),
             data_groups=(MemoryGroup(4, 512),) * 3,
             data_groups_per_position=3,
+            acc_rows=4,
+            gap_bits=7,
+        ),
+        _preset(
+            "ulx3s",
+            lanes=16,
+            streams_east=16,
+            streams_west=16,
+            weight_streams=8,
+            weight_groups=(MemoryGroup(8, 2560),),
+            data_groups=(MemoryGroup(4, 512),) * 2,
+            data_groups_per_position=2,
+            mac_rows=8,
             acc_rows=4,
             gap_bits=7,
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Const, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from hdl.config import LpuConfig, Unit, UnitKind
@@ -83,6 +83,22 @@ def weights_layout(config: LpuConfig) -> data.StructLayout:
     )
 
 
+def block_members(config: LpuConfig) -> dict[str, Shape]:
+    """Member ``block``: which rows of its supercells an element of ABC is working on; none where it is all of them."""
+    return {"block": unsigned((config.abc_cycles - 1).bit_length())} if config.abc_cycles > 1 else {}
+
+
+def block_of(config: LpuConfig, view: data.View) -> Value:
+    """``view.block``, of no width where an element works on all rows at once."""
+    return view.block if config.abc_cycles > 1 else Const(0, 0)
+
+
+@cache
+def activations_layout(config: LpuConfig) -> data.StructLayout:
+    """Activations of a superlane, on their stream while ``block`` is 0."""
+    return data.StructLayout({"lanes": lane_bits(config), **block_members(config)})
+
+
 def command_of(config: LpuConfig, queue: Queue) -> data.Layout:
     """What one queue sends down the superlanes."""
     match queue.kind:
@@ -93,7 +109,8 @@ def command_of(config: LpuConfig, queue: Queue) -> data.Layout:
         case QueueKind.MXM_WEIGHTS:
             return weights_layout(config)
         case QueueKind.MXM_ACTIVATIONS:
-            return data.StructLayout({"stream": issue_layout(config, queue.kind)["stream"].shape})
+            stream = issue_layout(config, queue.kind)["stream"].shape
+            return data.StructLayout({"stream": stream, **block_members(config)})
         case _:
             return issue_layout(config, queue.kind)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,7 +10,16 @@ from hdl.config import Direction, LpuConfig, Unit, UnitKind
 from hdl.emit import Shared, shared
 from hdl.fabric import StreamFabric
 from hdl.isa import PIPES, Queue, QueueKind, queues
-from hdl.layouts import issue_layout, lane_bits, matrix_units, port_name, result_layout, superlane_command
+from hdl.layouts import (
+    activations_layout,
+    block_of,
+    issue_layout,
+    lane_bits,
+    matrix_units,
+    port_name,
+    result_layout,
+    superlane_command,
+)
 from hdl.memory.group import MemoryTile
 from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables, one_of
 from hdl.switch.rotor import word_layout
@@ -50,7 +59,7 @@ class Superlane(Shared):
         }
         for unit in matrix_units(config):
             ports[f"{unit.name}_weights"] = Out(data.ArrayLayout(width, config.weight_streams))
-            ports[f"{unit.name}_x"] = Out(width)
+            ports[f"{unit.name}_x"] = Out(activations_layout(config))
             ports[f"{unit.name}_result"] = In(result_layout(config))
         for unit in switch_units(config) if config.switch_moves else ():
             ports[f"{unit.name}_issue"] = Out(issue_layout(config, QueueKind.SWITCH))
@@ -121,10 +130,11 @@ class Superlane(Shared):
     def _matrix(self, m: Module, unit: Unit) -> None:
         reach = Reach.reads(self._config, unit)
         view = _StreamsAt(self._fabric, unit, reach)
-        activations = self.command[f"{unit.name}_a"].stream
-        single = one_of(StreamView(view, reach, lane_bits(self._config)).group(activations), activations)
+        activations = self.command[f"{unit.name}_a"]
+        group = StreamView(view, reach, lane_bits(self._config)).group(activations.stream)
         m.d.comb += Value.cast(getattr(self, f"{unit.name}_weights")).eq(self._bus(unit))
-        m.d.comb += getattr(self, f"{unit.name}_x").eq(single)
+        x = Value.cast(getattr(self, f"{unit.name}_x"))
+        m.d.comb += x.eq(Cat(one_of(group, activations.stream), block_of(self._config, activations)))
         result = getattr(self, f"{unit.name}_result")
         words = [result.sums[i] for i in range(self._config.superlane_lanes)]
         vectors = byte_vectors(words)

@@ -14,11 +14,11 @@ from golden.units.vector import VectorTwin
 from hdl.config import Direction, LpuConfig, PipeKind, SwitchOp, preset
 from hdl.isa import PIPE_LATENCY, PIPES, Opcode, queues, stream_direction
 
-PRESETS = ("nano", "small", "duo")
+PRESETS = ("nano", "small", "ulx3s", "duo")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nano", "small"])
+@pytest.mark.parametrize("name", ["nano", "small", "ulx3s"])
 def test_at_most_four_dozen_seeds_cover_everything(name: str) -> None:
     """Stops at the seed that completes the coverage."""
     config = preset(name)

@@ -309,11 +309,17 @@ def test_a_weight_group_drives_the_first_inward_sg4() -> None:
     rejects(SMALL, {"w0.r": program(READ.replace(stream=east(4)))}, "stream of w0.r may be E0..E3", memory)
 
 
-def test_transpose_fits_the_weight_bus() -> None:
+def test_transpose_takes_whole_blocks() -> None:
+    """One element where the weight bus is as wide as a superlane, else as many as bring a block, without a pause."""
     programs = {"w0.r": program(I(Opcode.READ, wide=1)), "sxm0": program(3, I(Opcode.TRANSPOSE))}
     verify(SMALL, programs, WEIGHTS)
-    narrow = SMALL.replace(weight_streams=8, weight_groups=(SMALL.weight_groups[0].__class__(8, 1024),))
-    rejects(narrow, programs, "weight_streams = 8: must be the superlane's 16 lanes", slices(narrow, "w0"))
+    board, read = preset("ulx3s"), I(Opcode.READ, wide=1, count=4)
+    verify(board, {"w0.r": program(read), "sxm0": program(3, I(Opcode.TRANSPOSE, count=4))}, slices(board, "w0"))
+    for turn, text in (
+        (I(Opcode.TRANSPOSE, count=3), "count = 3: must be a multiple of 2, the elements of a block"),
+        (I(Opcode.TRANSPOSE, count=2, gap=1), "gap = 1: must be 0, the 2 elements of a block follow one another"),
+    ):
+        rejects(board, {"w0.r": program(read), "sxm0": program(3, turn)}, text, slices(board, "w0"))
 
 
 @pytest.mark.parametrize(
@@ -531,6 +537,41 @@ def lw(count: int, install: int = 0) -> Instruction:
 
 
 IW = I(Opcode.IW)
+
+
+@pytest.mark.parametrize(
+    ("weights", "gap", "text"),
+    [
+        ((lw(4, 1),), 1, None),
+        (
+            (lw(4, 1),),
+            0,
+            "cycle 7: mxm0.a pc 1 '{abc}' multiplies while mxm0.a pc 1 '{abc}', issued in cycle 6, takes 2",
+        ),
+        (
+            (lw(2, 1), 1, lw(2, 1)),
+            1,
+            "cycle 9: mxm0.w pc 3 '{lw}' installs a tile while mxm0.a pc 1 '{abc}', issued in",
+        ),
+        ((lw(2, 1), lw(2), 1, IW), 1, "cycle 9: mxm0.w pc 4 'IW' installs a tile while mxm0.a pc 1 '{abc}', issued in"),
+    ],
+)
+def test_an_element_of_abc_has_the_array_for_itself(
+    weights: tuple[int | Instruction, ...], gap: int, text: str | None
+) -> None:
+    board = preset("ulx3s")
+    reads: list[int | Instruction] = [
+        s if isinstance(s, int) else I(Opcode.READ, wide=1, count=s["count"]) for s in weights if s != IW
+    ]
+    abc = I(Opcode.ABC, count=2, gap=gap, stream=west(8), start=1)
+    x = I(Opcode.READ, count=2, gap=gap, stream=west(8))
+    programs = {"w0.r": program(*reads), "mxm0.w": program(4, *weights)}
+    programs |= {"d0.r": program(1, x), "mxm0.a": program(6, abc)}
+    memory = [*slices(board, "w0"), ("d0", 0, 2)]
+    if text is None:
+        verify(board, programs, memory)
+    else:
+        rejects(board, programs, text.format(abc=abc, lw=weights[-1]), memory)
 
 
 @pytest.mark.parametrize("steps", [(lw(2), IW), (lw(4, 1),), (lw(1), lw(2), IW), (lw(2, 1), lw(2), IW), (lw(2), 3, IW)])

@@ -335,8 +335,9 @@ def transpose_(config: LpuConfig, seed: int) -> Scenario:
     s.add("tested", "sxm0", ISSUE, Opcode.TRANSPOSE, count=count)
     load = ISSUE + s.func("sxm0", Opcode.TRANSPOSE) + 1
     s.add("load", "mxm0.w", load, Opcode.LW, count=count, install=1)
-    turned = np.stack([transpose(config, tile[:, i]) for i in range(count)], axis=1)
-    _multiply(s, load + count - 1 + LW_TO_IW, _in_order(turned))
+    side, array = config.superlane_lanes, _in_order(tile)
+    turned = [transpose(config, array[first : first + side]) for first in range(0, config.lanes, side)]
+    _multiply(s, load + count - 1 + LW_TO_IW, np.concatenate(turned))
     return s
 
 

@@ -22,7 +22,12 @@ class Size:
     elements: int
 
 
-SIZES = {"nano": Size(36, 1000, 15_000), "small": Size(8, 5000, 45_000), "duo": Size(8, 5000, 40_000)}
+SIZES = {
+    "nano": Size(36, 1000, 15_000),
+    "small": Size(8, 5000, 45_000),
+    "ulx3s": Size(4, 5000, 20_000),
+    "duo": Size(8, 5000, 40_000),
+}
 
 
 LESS: dict[str, dict[str, object]] = {

@@ -476,8 +476,20 @@ def narrow_bus() -> LpuConfig:
         (
             narrow_bus(),
             "sxm0",
-            Instruction.of(Opcode.TRANSPOSE),
-            r"TRANSPOSE: weight_streams = 8: must equal .* 16 lanes",
+            Instruction.of(Opcode.TRANSPOSE, count=3),
+            r"cycle 1, queue sxm0: TRANSPOSE count=3: gap must be 0 and count a multiple of 2",
+        ),
+        (
+            narrow_bus(),
+            "sxm0",
+            Instruction.of(Opcode.TRANSPOSE, count=2, gap=1),
+            r"TRANSPOSE count=2 gap=1: gap must be 0 and count a multiple of 2",
+        ),
+        (
+            narrow_bus().replace(mac_rows=4),
+            "mxm0.a",
+            Instruction.of(Opcode.ABC, stream=west(8), count=2, gap=2, start=1),
+            r"cycle 4, queue mxm0.a: ABC: must be at least 4 cycles after the ABC in cycle 1",
         ),
         (
             NANO,

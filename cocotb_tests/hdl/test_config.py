@@ -19,6 +19,8 @@ BROKEN = [
     ("weight_streams", 12, "a divisor of the superlane's lanes"),
     ("hemispheres", 3, "an integer in 1..2"),
     ("mxm_planes", 0, "an integer in 1..4"),
+    ("mac_rows", 17, "an integer in 1..16"),
+    ("mac_rows", 6, "a divisor of the superlane's lanes"),
     ("weight_groups", (), "a tuple of 1..64 MemoryGroup"),
     ("weight_groups", (MemoryGroup(8, 512),), "groups of 16 slices each"),
     ("data_groups", [MemoryGroup(4, 512)], "a tuple of 1..64 MemoryGroup"),
@@ -78,7 +80,7 @@ def test_two_hemispheres_need_data_streams_outward_on_both_sides() -> None:
 
 
 def test_unknown_names_list_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="unknown preset 'smal'; presets: nano, small, duo, medium, groq"):
+    with pytest.raises(ConfigError, match="unknown preset 'smal'; presets: nano, small, ulx3s, duo, medium, groq"):
         preset("smal")
     with pytest.raises(ConfigError, match="unknown field 'lane'; known: acc_rows, assertions"):
         preset("small").replace(lane=4)
@@ -94,6 +96,14 @@ def test_the_published_geometry() -> None:
     slices = sum(unit.memory.slices for unit in groq.units if unit.memory)
     assert slices == 88
     assert groq.row_bits(groq.weight_groups[0]) == 13
+
+
+def test_multipliers_of_few_rows() -> None:
+    """macs says how many there are; elements take the rows in turn."""
+    board = preset("ulx3s")
+    assert (board.macs, board.abc_cycles, board.turn_cycles) == (8 * 16, 2, 2)
+    assert board.replace(mac_rows=4).macs == board.replace(mac_rows=None).macs // 4 == 64
+    assert preset("duo").replace(mac_rows=4).macs == 2 * 4 * 2 * 16
 
 
 def test_the_floorplan_mirrors() -> None:

@@ -73,6 +73,7 @@ BAD_FIELDS: Mapping[str, list[tuple[str, str]]] = {
         ("streams_east = 68", "streams_east = 68: must be an integer in 4..64"),
     ],
     "streams_west": [("streams_west = 4", r"streams_west = 4: must be at least weight_streams \+ 4 = 8")],
+    "mac_rows": [("mac_rows = 3", "mac_rows = 3: must be a divisor of the superlane's lanes")],
     "weight_streams": [("weight_streams = 5", "weight_streams = 5: must be an integer in 4..4")],
     "weight_groups": [
         (GROUP.format("weight_groups", 3, 256), "weight_groups = .*: must be groups of 4 slices each"),
@@ -447,7 +448,7 @@ def test_lines(refuses: Refuses, tmp_path: Path, text: str, message: str) -> Non
         (
             f'base = "small"\nweight_streams = 8\n{GROUP.format("weight_groups", 8, 16)}',
             program(W0, {"sxm0": "TRANSPOSE"}),
-            at(0, "sxm0 pc 0 .*: weight_streams = 8: must be the superlane's 16 lanes"),
+            at(0, "sxm0 pc 0 .*: count = 1: must be a multiple of 2, the elements of a block"),
         ),
         (
             'base = "small"\n' + GROUP.format("data_groups", 4, 300) * 3,

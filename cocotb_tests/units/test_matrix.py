@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,7 +16,7 @@ from golden.numerics import Int32
 from golden.units.matrix import MatrixTwin
 from hdl.config import Direction, LpuConfig, MemoryGroup, preset
 from hdl.isa import LW_TO_IW, Element, Instruction, Opcode, QueueKind, stream, timing, west
-from hdl.layouts import issue_layout, lane_bits, result_layout
+from hdl.layouts import block_of, issue_layout, lane_bits, result_layout
 from hdl.matrix.control import ActivationControl, WeightControl
 from hdl.matrix.plane import MatrixPlane
 
@@ -24,6 +24,9 @@ pytestmark = pytest.mark.rtl
 NANO = preset("nano").replace(acc_rows=4)
 DUO = preset("duo").replace(weight_streams=8, weight_groups=(MemoryGroup(8, 512),))
 """Two superlanes, and two blocks per supercell, so that a tile takes four cycles."""
+FEW = DUO.replace(mac_rows=4, acc_rows=2)
+"""An element of ABC takes four cycles as well."""
+ULX3S = preset("ulx3s").replace(acc_rows=1)
 X_INDEX = 8
 """Stream of the activations in the random content; the weight bus is the streams below ``weight_streams``."""
 
@@ -51,16 +54,17 @@ class MatrixUnit(wiring.Component):
         m.submodules.weight_control = weights = WeightControl(self._config)
         m.submodules.activation_control = activations = ActivationControl(self._config)
         command = weights.command
+        block = block_of(self._config, activations.at_issue)
         for r in range(self._config.superlanes):
-            m.d.comb += plane.commands[r].eq(command)
+            m.d.comb += [plane.commands[r].eq(command), Value.cast(plane.x[r]).eq(Cat(self.x[r], block))]
             later = Signal(weights.command.shape(), name=f"command{r}")
-            m.d.sync += later.eq(command)
-            command = later
+            later_block = Signal(2, name=f"block{r}")
+            m.d.sync += [later.eq(command), later_block.eq(block)]
+            command, block = later, later_block[: len(block)]
         m.d.comb += [
             weights.issue.eq(self.w),
             activations.issue.eq(self.a),
             plane.weights.eq(self.weights),
-            plane.x.eq(self.x),
             plane.accumulate.eq(activations.command),
             self.results.eq(plane.results),
         ]
@@ -78,11 +82,12 @@ def random_weights(config: LpuConfig, rng: random.Random) -> Instruction:
 def random_activations(config: LpuConfig, rng: random.Random) -> Instruction:
     flags = {name: rng.randint(0, 1) for name in ("walk", "start", "emit")}
     row, out = rng.randrange(config.acc_rows), stream(Direction.EAST, 4 * rng.randint(0, 1))
-    return Instruction.of(Opcode.ABC, count=rng.randint(1, 6), gap=rng.choice((0, 0, 1)), row=row, out=out, **flags)
+    gap = rng.choice((0, 0, 1)) + config.abc_cycles - 1
+    return Instruction.of(Opcode.ABC, count=rng.randint(1, 6), gap=gap, row=row, out=out, **flags)
 
 
-def schedule(instructions: list[Instruction], rng: random.Random) -> dict[int, Element]:
-    """Elements by cycle: back to back, sometimes with a pause."""
+def schedule(instructions: list[Instruction], rng: random.Random, cycles: int = 1) -> dict[int, Element]:
+    """Elements by cycle, each of which takes ``cycles``: back to back, sometimes with a pause."""
     issued: dict[int, Element] = {}
     now = 0
     for instruction in instructions:
@@ -90,8 +95,21 @@ def schedule(instructions: list[Instruction], rng: random.Random) -> dict[int, E
         for i in range(instruction["count"]):
             cycle = now + i * (instruction["gap"] + 1)
             issued[cycle] = Element(cycle, 0, instruction, i, 0)
-        now = cycle + 1
+        now = cycle + cycles
     return issued
+
+
+def out_of_the_way(config: LpuConfig, loads: dict[int, Element], products: dict[int, Element]) -> dict[int, Element]:
+    """The products of instructions that no IW meets at work."""
+    steps = config.tile_load_cycles
+    installs = set()
+    for t, e in loads.items():
+        if e.instruction.op is Opcode.IW:
+            installs.add(t)
+        elif e.instruction["install"] and e.number % steps == steps - 1:
+            installs.add(t + LW_TO_IW)
+    met = {id(e.instruction) for t, e in products.items() if installs & set(range(t + 1, t + config.abc_cycles))}
+    return {t: e for t, e in products.items() if id(e.instruction) not in met}
 
 
 def expected_results(
@@ -135,13 +153,19 @@ def stimulate(
 
 @pytest.mark.parametrize(
     ("config", "count"),
-    [pytest.param(NANO, 250, id="nano"), pytest.param(DUO, 120, id="duo", marks=pytest.mark.slow)],
+    [
+        pytest.param(NANO, 250, id="nano"),
+        pytest.param(ULX3S, 60, id="ulx3s"),
+        pytest.param(DUO, 120, id="duo", marks=pytest.mark.slow),
+        pytest.param(FEW, 120, id="few", marks=pytest.mark.slow),
+    ],
 )
 def test_matrix_plane(config: LpuConfig, count: int) -> None:
     """Weights and activations of random programs, both queues at once; every result, nothing but results."""
     rng = random.Random(5)
     loads = schedule([random_weights(config, rng) for _ in range(count)], rng)
-    products = schedule([random_activations(config, rng) for _ in range(count)], rng)
+    products = schedule([random_activations(config, rng) for _ in range(count)], rng, config.abc_cycles)
+    products = out_of_the_way(config, loads, products)
     cycles = max([*loads, *products]) + 16
     content = StreamContent(config.replace(streams_west=12), np.random.default_rng(6), cycles)
     results = expected_results(config, content, loads, products)

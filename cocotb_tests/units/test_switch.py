@@ -15,7 +15,7 @@ from cocotb_tests.units.harness import Bench, Cycle, Stimulus
 from golden.numerics import Bytes, planes_to_int32
 from golden.trace import digest, lane_words, transpose_words
 from golden.units.switch import switch, transpose
-from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, preset
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, MemoryGroup, Unit, preset
 from hdl.emit import Shared, shared
 from hdl.isa import Instruction, Opcode, QueueKind, timing, west
 from hdl.layouts import issue_layout, lane_bits
@@ -26,6 +26,9 @@ from hdl.switch.tile import SwitchTile
 pytestmark = pytest.mark.rtl
 NANO = preset("nano").replace(trace=True)
 DUO = preset("duo").replace(trace=True, streams_east=8, streams_west=20)
+ULX3S = preset("ulx3s").replace(trace=True)
+FOUR = ULX3S.replace(streams_west=8, weight_streams=4, weight_groups=(MemoryGroup(4, 64),))
+"""Four elements of a block: the transposition takes longer than the other operations."""
 
 
 class OneTile(SwitchTile, Shared):
@@ -126,15 +129,24 @@ class Expectation:
         self.digests: dict[int, np.ndarray] = {}
         func = timing(config, QueueKind.SWITCH, Opcode.SHIFT).func
         assert func == 3 + config.superlanes - 1
+        logged = max(func, config.turn_cycles)
         for t, instruction in issued.items():
             if instruction.op is Opcode.TRANSPOSE:
-                self.buses[t + 1] = transpose(config, content.read(t, west(0), config.weight_streams))
-                self.digests[t + func] = digest(transpose_words(config, self.buses[t + 1]))
+                self._transpose(content, t, logged)
                 continue
             out = result_of(config, content, t, instruction)
             self.drives[t + func] = instruction["out"], out
             values = planes_to_int32(out) if instruction["wide"] else out[0].astype(np.int32)
-            self.digests[t + func] = digest(lane_words(config, values))
+            self.digests[t + logged] = digest(lane_words(config, values))
+
+    def _transpose(self, content: StreamContent, first: int, logged: int) -> None:
+        """A block whose first element comes in cycle ``first``."""
+        ws, size = self.config.weight_streams, self.config.turn_cycles
+        rows = np.concatenate([content.read(first + i, west(0), ws) for i in range(size)])
+        turned = transpose(self.config, rows)
+        for i in range(size):
+            bus = self.buses[first + size + i] = turned[i * ws : (i + 1) * ws]
+            self.digests[first + logged + i] = digest(transpose_words(self.config, bus))
 
     def check(self, t: int, r: int, outputs: Cycle, unit: Unit) -> None:
         place, now, lanes = f"cycle {t}, superlane {r}", t - r, slice(r * self.side, (r + 1) * self.side)
@@ -151,7 +163,15 @@ class Expectation:
         assert now not in self.digests or outputs[f"digest{r}"] == self.digests[now][r], place
 
 
-@pytest.mark.parametrize("config", [pytest.param(NANO, id="nano"), pytest.param(DUO, id="duo", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(NANO, id="nano"),
+        pytest.param(ULX3S, id="ulx3s"),
+        pytest.param(FOUR, id="four", marks=pytest.mark.slow),
+        pytest.param(DUO, id="duo", marks=pytest.mark.slow),
+    ],
+)
 def test_switch(config: LpuConfig) -> None:
     """All operations at full rate with some pauses."""
     rng, unit, stimulus = np.random.default_rng(21), config.unit("sxm0"), Stimulus()
@@ -159,7 +179,8 @@ def test_switch(config: LpuConfig) -> None:
     now = 0
     for instruction in cases(config, rng):
         issued[now] = instruction
-        now += int(rng.choice([1, 1, 1, 2, 5]))
+        block = config.turn_cycles if instruction.op is Opcode.TRANSPOSE else 1
+        now += block - 1 + int(rng.choice([1, 1, 1, 2, 5]))
     cycles = now + 8
     content, reach = SmallMaps(config, rng, cycles), Reach.reads(config, unit)
     for t in range(cycles):
@@ -168,7 +189,10 @@ def test_switch(config: LpuConfig) -> None:
                 stimulus.at(t, **{f"{direction.name.lower()}{r}": content.port(t, direction, streams, r)})
             stimulus.at(t, **{f"bus_in{r}": content.port(t, Direction.WEST, range(config.weight_streams), r)})
     for t, instruction in issued.items():
-        stimulus.at(t, issue={**dict(instruction.args), "valid": 1, "op": int(instruction.op), "first": 1, "last": 1})
+        block = config.turn_cycles if instruction.op is Opcode.TRANSPOSE else 1
+        for i in range(block):
+            place = {"first": int(i == 0), "last": int(i == block - 1)}
+            stimulus.at(t + i, issue={**dict(instruction.args), "valid": 1, "op": int(instruction.op), **place})
     expectation = Expectation(config, content, issued)
     for t, outputs in enumerate(Bench(SwitchUnit(config)).run(stimulus)):
         for r in range(config.superlanes):

@@ -88,7 +88,9 @@ class BundleBuilder(VectorBuilder):
         self._load(self._unit(UnitKind.MATRIX), self.rng.randint(1, 4), install=self.rng.random() < 0.6)
 
     def _accumulate_root(self) -> None:
-        self._multiply(self._unit(UnitKind.MATRIX), self._pattern(), None, DEPTH)
+        pattern = self._pattern()
+        pattern = Pattern(0, pattern.n, max(pattern.period, self.config.abc_cycles))
+        self._multiply(self._unit(UnitKind.MATRIX), pattern, None, DEPTH)
 
     def _unread_root(self) -> None:
         """A result that flows to the edge; nobody reads it."""
@@ -125,14 +127,17 @@ class BundleBuilder(VectorBuilder):
         config = self.config
         reader, direction = unit, unit.outward
         switches = [u for u in config.units_of(UnitKind.SWITCH) if u.outward is direction and self._free(u.name)]
-        able = SwitchOp.TRANSPOSE in config.switch_ops and config.weight_streams == config.superlane_lanes
+        size = config.turn_cycles
+        able = SwitchOp.TRANSPOSE in config.switch_ops and (size == 1 or pattern.period == 1)
         if able and switches and self.rng.random() < 0.5:
             (switch,) = switches
             self._take(switch.name)
             driven = pattern.shift(-hops(switch, unit, direction))
             self.bundle.flows.append(Flow(weight_bus(config, unit), switch.position, driven, unit.position))
             reader, pattern = switch, driven.shift(-self._func(switch.name, Opcode.TRANSPOSE))
-            self._item(switch.name, Instruction.of(Opcode.TRANSPOSE), pattern)
+            counts = [size * c for c in divisors(pattern.n // size)]
+            inner = None if size == 1 else self.rng.choice(counts)
+            self._item(switch.name, Instruction.of(Opcode.TRANSPOSE), pattern, inner)
         groups = [u for u in config.units_of(UnitKind.WEIGHT_MEMORY) if u.outward is direction]
         source = self.rng.choice([u for u in groups if self._free(u.name + ".r")] or [None])
         if source is None:

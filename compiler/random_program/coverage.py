@@ -66,9 +66,8 @@ def _pipe_flags(config: LpuConfig, pipe: PipeKind) -> list[str]:
 
 def all_features(config: LpuConfig) -> frozenset[str]:
     """What :func:`coverage` can report for the core."""
-    impossible = {Opcode.TRANSPOSE} if config.weight_streams != config.superlane_lanes else set()
     own = (op for q in queues(config) for op in (*unit_opcodes(config, q.kind), *control_fields(config, q.kind)))
-    possible = set(own) - impossible
+    possible = set(own)
     found = {op.name for op in possible}
     found |= {f"{op.name}.{flag}={value}" for op in possible for flag in _FLAGS.get(op, ()) for value in (0, 1)}
     for pipe in config.pipes:

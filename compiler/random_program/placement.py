@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from compiler.random_program.array import ArrayPlan, install_cycles
 from compiler.random_program.memory import MemoryPlan
 from compiler.random_program.pattern import Bundle, Flow, Item
 from compiler.random_program.registers import first_reads, first_values
 from hdl.config import LpuConfig
 from hdl.isa import (
     IW_TO_ABC,
-    LW_TO_IW,
     Element,
     Opcode,
     Queue,
@@ -56,6 +56,7 @@ class Placer:
 
     def __post_init__(self) -> None:
         self.items: dict[str, list[Item]] = {q.name: [] for q in queues(self.config)}
+        self.arrays = ArrayPlan(self.config)
 
     @property
     def end(self) -> int:
@@ -125,9 +126,9 @@ class Placer:
         start = item.start + shift
         if item.queue.kind in (QueueKind.MEM_READ, QueueKind.MEM_WRITE):
             return all(self._allows_access(item.queue, element, start + element.cycle) for element in item.elements)
-        if item.queue.kind is QueueKind.MXM_ACTIVATIONS:
-            return self._allows_multiply(item, start)
-        return True
+        if item.queue.kind is QueueKind.MXM_ACTIVATIONS and not self._allows_multiply(item, start):
+            return False
+        return self.arrays.allows(item, start)
 
     def _access(self, queue: Queue, element: Element) -> Access:
         """Slices and row (None: any row) of an element."""
@@ -168,6 +169,9 @@ class Placer:
             self.add(moved)
             for element in item.elements:
                 self._note(item.queue, element, moved.start + element.cycle)
+            self.arrays.add(moved)
+            for cycle in install_cycles(self.config, moved) if item.queue.kind is QueueKind.MXM_WEIGHTS else ():
+                _lower(self.installed, item.queue.unit.name, moved.start + cycle)
 
     def add(self, item: Item) -> None:
         name = item.queue.name
@@ -175,7 +179,7 @@ class Placer:
         self.held[name] = self.held.get(name, 0) | ((1 << item.length) - 1) << item.start
 
     def _note(self, queue: Queue, element: Element, cycle: int) -> None:
-        """Record what later bundles depend on: port use, first writes, first install, first starts."""
+        """Record what later bundles depend on: port use, first writes, first starts."""
         name = queue.unit.name
         match queue.kind:
             case QueueKind.MEM_READ | QueueKind.MEM_WRITE:
@@ -184,12 +188,6 @@ class Placer:
                 if element.instruction.op is Opcode.WRITE and row is not None and self.plan.is_fresh(queue.unit, row):
                     for j in slices:
                         _lower(self.plan.written, (name, j, row), cycle)
-            case QueueKind.MXM_WEIGHTS:
-                steps, number = self.config.tile_load_cycles, element.number
-                if element.instruction.op is Opcode.IW:
-                    _lower(self.installed, name, cycle)
-                elif element.instruction["install"] and number % steps == steps - 1:
-                    _lower(self.installed, name, cycle + LW_TO_IW)
             case QueueKind.MXM_ACTIVATIONS if _starts(element):
                 _lower(self.plan.started, (name, _accumulator(element)), cycle)
 

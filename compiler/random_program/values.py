@@ -194,6 +194,8 @@ class ValueBuilder(ABC):
         else:
             counts = [c for c in divisors(pattern.n) if c <= self.config.acc_rows - row]
             walk, inner = (1, self.rng.choice(counts)) if self.rng.random() < 0.8 else (0, 1)
+        if pattern.n > 1 and pattern.period < self.config.abc_cycles:
+            raise StuckError
         rows = range(row, row + (inner if walk else 1))
         start = int(self.rng.random() < 0.5 or not self.plan.all_started(unit, rows))
         fields = {"row": row, "walk": walk, "start": start, "emit": int(code is not None), "out": code or 0}

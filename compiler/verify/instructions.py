@@ -107,11 +107,15 @@ def _names(members: Sequence[enum.IntEnum]) -> str:
 
 
 def check_switch(config: LpuConfig, q: Queue, instruction: Instruction) -> str | None:
-    """PERMUTE is narrow, TRANSPOSE fits the weight bus, amounts name lanes."""
+    """PERMUTE is narrow, TRANSPOSE takes whole blocks without a pause, amounts name lanes."""
     if instruction.op is Opcode.PERMUTE and instruction["wide"]:
         return "wide = 1: PERMUTE moves single streams, wide must be 0"
-    if instruction.op is Opcode.TRANSPOSE and config.weight_streams != config.superlane_lanes:
-        return f"weight_streams = {config.weight_streams}: must be the superlane's {config.superlane_lanes} lanes"
+    size = config.turn_cycles
+    if instruction.op is Opcode.TRANSPOSE and size > 1:
+        if instruction["gap"]:
+            return f"gap = {instruction['gap']}: must be 0, the {size} elements of a block follow one another"
+        if instruction["count"] % size:
+            return f"count = {instruction['count']}: must be a multiple of {size}, the elements of a block"
     if instruction.op in _SWITCH_AMOUNTS:
         low, above = _SWITCH_AMOUNTS[instruction.op]
         if not low <= instruction["amount"] <= config.lanes + above:

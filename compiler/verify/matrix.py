@@ -1,4 +1,6 @@
-"""Rules for the matrix unit: complete tiles are installed, ABC follows an IW, accumulation follows a start."""
+"""Rules for the matrix unit: complete tiles are installed, ABC follows an IW, and nothing disturbs it, accumulation
+follows a start.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ def check_matrix(config: LpuConfig, sites: Sequence[Site]) -> Problem | None:
         activations = [site for site in sites if site.queue.name == f"{unit.name}.a"]
         problems.append(check_installs(config, weights))
         problems.append(check_first_install(unit, weights, activations, config.tile_load_cycles))
+        problems.append(check_array(config, weights, activations))
         problems.append(check_accumulators(activations))
     return earliest(problems)
 
@@ -69,6 +72,21 @@ def check_first_install(unit: Unit, weights: Sequence[Site], activations: Sequen
         return Problem(
             cycle, f"{site} multiplies before the first IW of {unit.name}, in cycle {installs[0]} by {installs[1]}"
         )
+    return None
+
+
+def check_array(config: LpuConfig, weights: Sequence[Site], activations: Sequence[Site]) -> Problem | None:
+    """While an ABC element works with the array, no other one begins and no tile is installed."""
+    cycles = config.abc_cycles
+    uses = [(cycle, 1, site) for cycle, site in _install_cycles(weights, config.tile_load_cycles)]
+    uses += [(cycle, 2, site) for cycle, _, site in _in_order(activations)]
+    multiplies: tuple[int, Site] | None = None
+    for cycle, kind, site in sorted(uses, key=lambda use: use[:2]):
+        if multiplies and cycle < multiplies[0] + cycles:
+            what = "multiplies" if kind == 2 else "installs a tile"
+            text = f"{site} {what} while {multiplies[1]}, issued in cycle {multiplies[0]}, takes {cycles} cycles"
+            return Problem(cycle, text)
+        multiplies = (cycle, site) if kind == 2 else multiplies
     return None
 
 

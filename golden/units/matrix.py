@@ -1,4 +1,8 @@
-"""Twin of the matrix unit: weight buffer, array and accumulators."""
+"""Twin of the matrix unit: weight buffer, array and accumulators.
+
+However many cycles an element of ABC takes, it works with the array as of its issue: what would change that is refused
+by the machine.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def switch(config: LpuConfig, instruction: Instruction, x: Bytes, y: Bytes | Non
 
 
 def transpose(config: LpuConfig, bus: Bytes) -> Bytes:
-    """out[s][i] = bus[i][s] within each superlane; bus and result [S, lanes]."""
+    """out[r][i] = bus[i][r] within each superlane; bus and result [S, lanes]: all streams of a block, in order."""
     side = config.superlane_lanes
     return bus.reshape(side, config.superlanes, side).transpose(2, 1, 0).reshape(side, config.lanes)
 

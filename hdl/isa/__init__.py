@@ -11,6 +11,15 @@ Vector pipes
     pipe's register from T + 1 + latency on, so an element issued at T + latency or later can take it from there, until
     the next element of the pipe replaces it; with ``drive`` it is driven in T + 1 + latency.
 
+Matrix unit
+    ABC issued in T works on rows b * mac_rows .. of each supercell in T + b, b < n = S / mac_rows, with the array as of
+    T. So the next element of a plane's ABC comes n cycles later at least, and no IW in T + 1 .. T + n - 1.
+
+Transposition
+    TRANSPOSE takes S x S blocks of weights, each in n = S / weight_streams elements in successive cycles, and drives
+    element i of the transposed block n cycles after element i came in. With n > 1 its gap is 0 and its count a multiple
+    of n.
+
 Sequencing, per queue; T is the issue cycle of the instruction, "next" that of the following one
     unit instruction   count elements at T, T + (gap+1), ...; next = T + (count-1)*(gap+1) + 1
     NOP n              next = T + n

@@ -38,7 +38,7 @@ def timing(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> Timing:
         case Opcode.IW:
             return Timing({})
         case Opcode.ABC:
-            return Timing({"stream": 0}, 5 + 2 * hops)
+            return Timing({"stream": 0}, 5 + config.abc_cycles - 1 + 2 * hops)
         case Opcode.ALU:
             operands = ("x", "y") if sources(config, PIPES[kind], "y") else ("x",)
             return Timing(dict.fromkeys(operands, 0), 1 + PIPE_LATENCY[PIPES[kind]])
@@ -47,7 +47,7 @@ def timing(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> Timing:
         case Opcode.SHIFT | Opcode.ROTATE | Opcode.DISTRIBUTE:
             return Timing({"x": 0}, SWITCH_LATENCY + hops)
         case _:
-            return Timing({"weights": 0}, 1)
+            return Timing({"weights": 0}, config.turn_cycles)
 
 
 DOCS: Mapping[Opcode, str] = {
@@ -65,12 +65,12 @@ DOCS: Mapping[Opcode, str] = {
     Opcode.SCATTER: "WRITE at addr + index; with `spread` slice j uses the index in lane j.",
     Opcode.LW: "buffer rows [i*ws, (i+1)*ws) <- weight bus streams 0..ws-1, i = element number modulo L/ws.",
     Opcode.IW: "array <- buffer.",
-    Opcode.ABC: "acc[row][n] (+)= sum_k W[n][k] * x[k]; int8 x int8 -> int32.",
+    Opcode.ABC: "acc[row][n] (+)= sum_k W[n][k] * x[k]; int8 x int8 -> int32. An element takes S/mac_rows cycles.",
     Opcode.ALU: "register = op(x, y), each lane on its own; driven on out with `drive`.",
     Opcode.SHIFT: "out[i] = x[i - amount] where that lane exists, else 0.",
     Opcode.ROTATE: "out[i] = x[(i - amount) mod L], 0 <= amount < L.",
     Opcode.PERMUTE: "out[i] = x[y[i]] within each superlane, single streams; 0 where y[i] (unsigned) >= its lanes.",
     Opcode.DISTRIBUTE: "out[i] = x[amount] for all lanes, 0 <= amount < L.",
     Opcode.SELECT: "out[i] = x[i] if i < amount else y[i], 0 <= amount <= L.",
-    Opcode.TRANSPOSE: "weight bus: out_s[i] = in_i[s] within each superlane; needs weight_streams = its lanes.",
+    Opcode.TRANSPOSE: "weight bus: S x S blocks transposed within each superlane, S/ws elements a block.",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,21 +10,23 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import LpuConfig
 from hdl.emit import Shared
 from hdl.isa import QueueKind
-from hdl.layouts import issue_layout, result_layout
+from hdl.layouts import block_members, block_of, issue_layout, result_layout
 from hdl.matrix.supercell import psum_layout
 
 
 def accumulate_layout(config: LpuConfig) -> data.StructLayout:
     """What to do with the psums of this cycle."""
     stream = issue_layout(config, QueueKind.MXM_ACTIVATIONS)["out"].shape
-    return data.StructLayout({"valid": 1, "row": config.acc_addr_bits, "start": 1, "emit": 1, "out": stream})
+    row = {"row": config.acc_addr_bits, **block_members(config)}
+    return data.StructLayout({"valid": 1, **row, "start": 1, "emit": 1, "out": stream})
 
 
 class AccumulatorColumn(Shared):
     """acc[row] := (start ? 0 : acc[row]) + psum, int32 modulo 2^32 per lane; with emit the new sum goes to ``result``.
 
-    ``command`` comes with its psums, and hops to the next column (``command_next``) a cycle later. ``result`` follows
-    after 1 + (R - 1) cycles: R - 1 hops from the bottom of the array to the superlane that owns these outputs.
+    ``command`` comes with its psums, block by block of the rows, and hops to the next column (``command_next``) a
+    cycle later. ``result`` follows the last block after 1 + (R - 1) cycles: R - 1 hops from the bottom of the array to
+    the superlane that owns these outputs.
     """
 
     def __init__(self, config: LpuConfig) -> None:
@@ -44,11 +46,10 @@ class AccumulatorColumn(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lanes = self._config.superlane_lanes
-        sums = data.ArrayLayout(32, lanes)
+        sums = data.ArrayLayout(32, len(self.psums))
         total = Signal(sums, name="total")
         stored = sums(self._rows(m, Value.cast(total)))
-        for n in range(lanes):
+        for n in range(len(self.psums)):
             old = Mux(self.command.start, Const(0, 32), stored[n])
             m.d.comb += total[n].eq((old + self.psums[n])[:32])
         m.d.sync += self.command_next.eq(self.command)
@@ -56,29 +57,40 @@ class AccumulatorColumn(Shared):
         return m
 
     def _rows(self, m: Module, total: Value) -> Value:
-        """The commanded row; ``total`` takes its place. A single row is a register: a memory would have no address."""
-        if self._config.acc_rows == 1:
+        """The commanded block of a row; ``total`` takes its place. A single one is a register: no memory is without
+        address.
+        """
+        depth = self._config.acc_rows * self._config.abc_cycles
+        if depth == 1:
             row = Signal(len(total), name="row", reset_less=True)
             with m.If(self.command.valid):
                 m.d.sync += row.eq(total)
             return row
-        m.submodules.rows = rows = Memory(shape=len(total), depth=self._config.acc_rows, init=[])
+        m.submodules.rows = rows = Memory(shape=len(total), depth=depth, init=[])
         read, write = rows.read_port(domain="comb"), rows.write_port()
+        place = Cat(block_of(self._config, self.command), self.command.row)
         m.d.comb += [
-            read.addr.eq(self.command.row),
-            write.addr.eq(self.command.row),
+            read.addr.eq(place),
+            write.addr.eq(place),
             write.data.eq(total),
             write.en.eq(self.command.valid),
         ]
         return read.data
 
-    def _return(self, m: Module, total: Signal) -> None:
-        """A register for the sum, then one per hop."""
+    def _return(self, m: Module, total: data.View) -> None:
+        """A register for the sum, filled block by block, then one per hop."""
         hop = Signal(result_layout(self._config), name="sum")
-        m.d.sync += [hop.valid.eq(self.command.valid & self.command.emit), hop.out.eq(self.command.out)]
-        m.d.sync += hop.sums.eq(total)
+        blocks = [Const(1)] if self._config.abc_cycles == 1 else self._blocks()
+        m.d.sync += [hop.valid.eq(self.command.valid & self.command.emit & blocks[-1]), hop.out.eq(self.command.out)]
+        for b, is_block in enumerate(blocks):
+            with m.If(is_block):
+                m.d.sync += [hop.sums[b * len(total) + n].eq(total[n]) for n in range(len(total))]
         for h in range(self._config.superlanes - 1):
             after = Signal(result_layout(self._config), name=f"hop{h}")
             m.d.sync += after.eq(hop)
             hop = after
         m.d.comb += self.result.eq(hop)
+
+    def _blocks(self) -> list[Value]:
+        """Which block of rows comes, one bit each."""
+        return [self.command.block == b for b in range(self._config.abc_cycles)]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
 from hdl.emit import shared
-from hdl.layouts import lane_bits, result_layout, weights_layout
+from hdl.layouts import activations_layout, lane_bits, result_layout, weights_layout
 from hdl.matrix.accumulator import AccumulatorColumn, accumulate_layout
 from hdl.matrix.row import MatrixRow
 
@@ -17,7 +17,8 @@ class MatrixPlane(wiring.Component):
     """y[n] = sum_k W[n][k] * x[k] over the whole vector: rows of supercells along k, psums flowing down the superlanes.
 
     Port r of ``commands``, ``weights`` and ``x`` is superlane r's, r cycles after superlane 0. ``accumulate`` is wanted
-    in T + 4 + (R - 1). Superlane c finds its 16 sums on ``results[c]`` in T + 5 + 2(R - 1) + c.
+    in T + 4 + (R - 1), and in the cycle after that for the next block of rows. Superlane c finds its S sums on
+    ``results[c]`` in T + 5 + (n - 1) + 2(R - 1) + c, n = S / mac_rows.
     """
 
     def __init__(self, config: LpuConfig) -> None:
@@ -27,7 +28,7 @@ class MatrixPlane(wiring.Component):
             {
                 "commands": In(data.ArrayLayout(weights_layout(config), rows)),
                 "weights": In(data.ArrayLayout(data.ArrayLayout(lane_bits(config), config.weight_streams), rows)),
-                "x": In(data.ArrayLayout(lane_bits(config), rows)),
+                "x": In(data.ArrayLayout(activations_layout(config), rows)),
                 "accumulate": In(accumulate_layout(config)),
                 "results": Out(data.ArrayLayout(result_layout(config), rows)),
             }

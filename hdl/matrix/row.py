@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
 from hdl.emit import Shared, shared
-from hdl.layouts import lane_bits, weights_layout
+from hdl.layouts import activations_layout, lane_bits, weights_layout
 from hdl.matrix.supercell import Supercell, psum_layout
 
 
@@ -16,7 +16,7 @@ class MatrixRow(Shared):
     """psum_out[c] = psum_in[c] + (weights of column c) x (this superlane's 16 activations), for R columns c.
 
     ``command``, ``weights`` and ``x`` enter column 0 in the issue cycle T of this superlane and hop one column a cycle;
-    ``psum_out[c]`` is there in T + 4 + c.
+    ``psum_out[c]`` is there in T + 4 + c; later row blocks of an element follow cycle by cycle.
     """
 
     def __init__(self, config: LpuConfig) -> None:
@@ -26,7 +26,7 @@ class MatrixRow(Shared):
             {
                 "command": In(weights_layout(config)),
                 "weights": In(data.ArrayLayout(lane_bits(config), config.weight_streams)),
-                "x": In(lane_bits(config)),
+                "x": In(activations_layout(config)),
                 "psum_in": In(psums),
                 "psum_out": Out(psums),
             }

@@ -1,4 +1,6 @@
-"""The supercell: S x S weight-stationary int8 multipliers and their sum, one step of the systolic array."""
+"""The supercell: S x S stationary int8 weights, the multipliers of mac_rows x S of them, and their sum: one step of the
+systolic array.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
 from hdl.emit import Shared
-from hdl.layouts import lane_bits, weights_layout
+from hdl.layouts import activations_layout, block_of, lane_bits, weights_layout
+from hdl.streams import choose
 
 
 def psum_bits(config: LpuConfig) -> int:
@@ -17,13 +20,14 @@ def psum_bits(config: LpuConfig) -> int:
 
 
 def psum_layout(config: LpuConfig) -> data.ArrayLayout:
-    """A partial sum per row of a supercell."""
-    return data.ArrayLayout(signed(psum_bits(config)), config.superlane_lanes)
+    """A partial sum per row of a supercell that has multipliers."""
+    return data.ArrayLayout(signed(psum_bits(config)), config.superlane_lanes // config.abc_cycles)
 
 
 class Supercell(Shared):
-    """psum_out[n] = psum_in[n] + sum_k W[n][k] * x[k], n and k in 0..S-1, W int8 weight-stationary, x int8.
+    """psum_out[n] = psum_in[n] + sum_k W[b*rows + n][k] * x[k], n < rows = mac_rows, k < S, W int8 weight-stationary.
 
+    Block b of the rows is b cycles behind block 0 and has the same x, which is taken while ``x.block`` is 0.
     All cycles are local: supercell (superlane r, column c) is r + c cycles behind the command's issue T.
     Weights: rows of block ``command.block`` are captured from ``weights`` in T when ``command.column`` is 0;
     ``install`` in T copies the buffer to the array. Both hop on to the next column, with ``column`` one less.
@@ -39,11 +43,11 @@ class Supercell(Shared):
             {
                 "command": In(weights_layout(config)),
                 "weights": In(bus),
-                "x": In(lane_bits(config)),
+                "x": In(activations_layout(config)),
                 "psum_in": In(psum_layout(config)),
                 "command_next": Out(weights_layout(config)),
                 "weights_next": Out(bus),
-                "x_next": Out(lane_bits(config)),
+                "x_next": Out(activations_layout(config)),
                 "psum_out": Out(psum_layout(config)),
             }
         )
@@ -54,11 +58,21 @@ class Supercell(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.sync += [self.command_next.eq(self.command), self.weights_next.eq(self.weights), self.x_next.eq(self.x)]
+        m.d.sync += [self.command_next.eq(self.command), self.weights_next.eq(self.weights)]
         m.d.sync += self.command_next.column.eq(self.command.column - 1)
-        for n, row in enumerate(self._weights(m)):
+        self._activations(m)
+        weights, rows = self._weights(m), len(self.psum_out)
+        for n in range(rows):
+            row = Signal(lane_bits(self._config), name=f"row{n}")
+            m.d.comb += row.eq(choose(weights[n::rows], block_of(self._config, self.x_next)))
             m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._dot(m, n, row))
         return m
+
+    def _activations(self, m: Module) -> None:
+        """Kept for as long as the element takes."""
+        m.d.sync += self.x_next.eq(self.x)
+        with m.If(block_of(self._config, self.x).any()):
+            m.d.sync += self.x_next.lanes.eq(self.x_next.lanes)
 
     def _weights(self, m: Module) -> list[Signal]:
         """The array's rows, behind their load buffer."""
@@ -84,7 +98,7 @@ class Supercell(Shared):
             for k in range(first, first + 4):
                 product = Signal(signed(16), name=f"product{n}_{k}", reset_less=True)
                 span = slice(8 * k, 8 * k + 8)
-                m.d.sync += product.eq(row[span].as_signed() * self.x_next[span].as_signed())
+                m.d.sync += product.eq(row[span].as_signed() * self.x_next.lanes[span].as_signed())
                 products.append(product)
             quad = Signal(signed(18), name=f"quad{n}_{first // 4}", reset_less=True)
             m.d.sync += quad.eq(_tree(m, products, f"pair{n}_{first // 4}"))

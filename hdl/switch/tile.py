@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig, SwitchOp, Unit
-from hdl.isa import Opcode, QueueKind
+from hdl.isa import SWITCH_LATENCY, Opcode, QueueKind
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import (
     Reach,
@@ -22,6 +22,7 @@ from hdl.streams import (
     view_ports,
 )
 from hdl.switch.rotor import is_op, word_layout
+from hdl.switch.transposer import Transposer
 
 
 class SwitchTile(wiring.Component):
@@ -31,7 +32,7 @@ class SwitchTile(wiring.Component):
     lane, its counterpart ``rotor_out`` is wanted in T + 2 + (R - 1) and is x itself for SELECT; every result is driven
     in T + 3 + (R - 1). A single stream travels in the low byte of each word; a wide one is the first of its SG4.
     ``single``, zero for a wide result, is to be ORed to the driven ``lanes``: a LUT has room for it where a stream is
-    driven. TRANSPOSE takes the weight bus in T and drives it, transposed, in T + 1.
+    driven. TRANSPOSE works on the weight bus through the :class:`Transposer`.
     What serves only operations that ``config.switch_ops`` does not name is left out.
     """
 
@@ -58,7 +59,7 @@ class SwitchTile(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         moved = self._move(m) if self._config.switch_moves else (Const(0, 1), Const(0, 32))
-        self._transpose(m, self.issue.valid & (self.issue.op == Opcode.TRANSPOSE))
+        self._transpose(m)
         if self._config.trace:
             self._trace(m, *moved)
         return m
@@ -121,21 +122,34 @@ class SwitchTile(wiring.Component):
             m.d.comb += getattr(self, f"drive_{direction.name.lower()}").eq(enables)
 
     def _trace(self, m: Module, valid: Value, digest_: Value) -> None:
-        """TRANSPOSE is logged with the latency of the other results, so a cycle has one event at most."""
-        event = Cat(digest(_words_of(self.bus, self._lanes)), self.drive_bus)
-        for stage in range(2, 4 + self._config.superlanes - 1):
-            after = Signal(33, name=f"transposed{stage}")
-            m.d.sync += after.eq(event)
-            event = after
-        m.d.comb += [self.valid.eq(valid | event[32]), self.digest.eq(Mux(event[32], event[:32], digest_))]
+        """All operations are logged with the largest of their latencies, so a cycle has one event at most."""
+        transposed = Cat(digest(_words_of(self.bus, self._lanes)), self.drive_bus)
+        ready = {
+            "moved": (Cat(digest_, valid), SWITCH_LATENCY + self._config.superlanes - 1),
+            "transposed": (transposed, self._config.turn_cycles),
+        }
+        latency = max(cycles for _, cycles in ready.values())
+        events = []
+        for name, (event, cycles) in ready.items():
+            for stage in range(cycles, latency):
+                after = Signal(33, name=f"{name}{stage}")
+                m.d.sync += after.eq(event)
+                event = after
+            events.append(event)
+        first, second = events
+        m.d.comb += [self.valid.eq(first[32] | second[32]), self.digest.eq(Mux(second[32], second[:32], first[:32]))]
 
-    def _transpose(self, m: Module, valid: Value) -> None:
-        """out_s[i] = in_i[s]: wiring and one register."""
-        if SwitchOp.TRANSPOSE not in self._config.switch_ops or self._config.weight_streams != self._lanes:
+    def _transpose(self, m: Module) -> None:
+        if SwitchOp.TRANSPOSE not in self._config.switch_ops:
             return
-        m.d.sync += self.drive_bus.eq(valid)
-        for s in range(self._lanes):
-            m.d.sync += self.bus[s].eq(Cat(self.bus_in[i][8 * s : 8 * s + 8] for i in range(self._lanes)))
+        m.submodules.transposer = transposer = Transposer(self._config)
+        m.d.comb += [
+            transposer.bus_in.eq(self.bus_in),
+            transposer.valid.eq(self.issue.valid & (self.issue.op == Opcode.TRANSPOSE)),
+            transposer.first.eq(self.issue.first),
+            self.bus.eq(transposer.bus),
+            self.drive_bus.eq(transposer.drive_bus),
+        ]
 
 
 def _words_of(bus: data.View, lanes: int) -> list[Value]:
