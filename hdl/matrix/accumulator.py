@@ -47,12 +47,13 @@ class AccumulatorColumn(Shared):
         lanes = self._config.superlane_lanes
         sums = data.ArrayLayout(32, lanes)
         total = Signal(sums, name="total")
-        stored = sums(self._rows(m, Value.cast(total)))
+        held = self._rows(m, Value.cast(total))
+        stored = sums(held)
         for n in range(lanes):
             old = Mux(self.command.start, Const(0, 32), stored[n])
             m.d.comb += total[n].eq((old + self.psums[n])[:32])
         m.d.sync += self.command_next.eq(self.command)
-        self._return(m, total)
+        self._return(m, total, held)
         return m
 
     def _rows(self, m: Module, total: Value) -> Value:
@@ -72,11 +73,14 @@ class AccumulatorColumn(Shared):
         ]
         return read.data
 
-    def _return(self, m: Module, total: Signal) -> None:
-        """A register for the sum, then one per hop."""
+    def _return(self, m: Module, total: Signal, held: Value) -> None:
+        """A register for the sum, then one per hop. A core's only row is such a register: it holds the last sum."""
         hop = Signal(result_layout(self._config), name="sum")
         m.d.sync += [hop.valid.eq(self.command.valid & self.command.emit), hop.out.eq(self.command.out)]
-        m.d.sync += hop.sums.eq(total)
+        if self._config.acc_rows == 1:
+            m.d.comb += Value.cast(hop.sums).eq(held)
+        else:
+            m.d.sync += hop.sums.eq(total)
         for h in range(self._config.superlanes - 1):
             after = Signal(result_layout(self._config), name=f"hop{h}")
             m.d.sync += after.eq(hop)
