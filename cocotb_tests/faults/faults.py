@@ -30,6 +30,7 @@ def _group(unit: str, catcher: str, *rows: tuple[str, str, str, str, str, str]) 
 
 
 _PROGRAMS = "test_random_programs_issue_as_the_sequencer_expands_them[0]"
+_STRAIGHT_PROGRAMS = "test_straight_queues_issue_as_the_sequencer_expands_their_programs[0]"
 _CONTROL = _group(
     "issue queue",
     UNITS + "control",
@@ -96,6 +97,30 @@ _CONTROL = _group(
         " | ~known | stray_repeat)",
         " | ~known)",
         "test_a_program_cannot_begin_with_repeat",
+    ),
+    (
+        "straight-address",
+        "a straight queue issues every element with the first one's address",
+        "control/straight.py",
+        "addr = Mux(is_first, self._word.addr, following)",
+        "addr = Mux(is_first, self._word.addr, self._word.addr)",
+        _STRAIGHT_PROGRAMS,
+    ),
+    (
+        "straight-gap",
+        "a straight queue waits a cycle too many between elements",
+        "control/straight.py",
+        "self._wait.eq(self._word.gap)",
+        "self._wait.eq(self._word.gap + 1)",
+        _STRAIGHT_PROGRAMS,
+    ),
+    (
+        "straight-foreign",
+        "a straight queue forgets at once that its opcode was not its own",
+        "control/straight.py",
+        "foreign.eq(self.illegal)]",
+        "foreign.eq(0)]",
+        "test_edges_of_straight_queues",
     ),
 )
 _CONTROLLER = _group(
@@ -797,7 +822,7 @@ _SWITCH = _group(
         "rotate-zeros",
         "ROTATE shifts in zeros",
         "switch/rotor.py",
-        "is_shift = command.op == Opcode.SHIFT",
+        "is_shift = is_op(self._config, command, SwitchOp.SHIFT)",
         "is_shift = (command.op == Opcode.SHIFT) | (command.op == Opcode.ROTATE)",
         "test_switch[nano]",
     ),

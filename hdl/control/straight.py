@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import LpuConfig
 from hdl.emit import Shared, shared
 from hdl.isa import Opcode, Queue, control_fields, has_address, unit_opcodes, word_bits
-from hdl.layouts import control_layout, issue_layout, word_layout
+from hdl.layouts import issue_layout, word_layout
 from hdl.memory.bank import Bank
 
 
@@ -75,13 +75,14 @@ class StraightQueue(Shared):
         ]
 
     def _count(self, m: Module, counted: Value) -> None:
-        """Elements of the instruction at hand: their number, the gap after each, and the last of them."""
-        view = control_layout(self._config, self._kind, Opcode.NOP)(Value.cast(self._word))
-        is_nop = self._word.op == Opcode.NOP
-        self._is_last = self._number == Mux(is_nop, view.n, self._word.count)
+        """Elements of the instruction at hand: their number, the gap after each, and the last of them.
+
+        The cycles of a NOP stand where a unit instruction has its count; the bits above them, its gap, are 0.
+        """
+        self._is_last = self._number == self._word.count
         self._due = counted & (self._wait == 0)
         with m.If(self._due & ~self._is_last):
-            m.d.sync += [self._number.eq(self._number + 1), self._wait.eq(Mux(is_nop, 0, self._word.gap))]
+            m.d.sync += [self._number.eq(self._number + 1), self._wait.eq(self._word.gap)]
         with m.Elif(self._wait != 0):
             m.d.sync += self._wait.eq(self._wait - 1)
         with m.If(self._step | self.start):

@@ -48,12 +48,13 @@ class AccumulatorColumn(Shared):
         m = Module()
         sums = data.ArrayLayout(32, len(self.psums))
         total = Signal(sums, name="total")
-        stored = sums(self._rows(m, Value.cast(total)))
+        held = self._rows(m, Value.cast(total))
+        stored = sums(held)
         for n in range(len(self.psums)):
             old = Mux(self.command.start, Const(0, 32), stored[n])
             m.d.comb += total[n].eq((old + self.psums[n])[:32])
         m.d.sync += self.command_next.eq(self.command)
-        self._return(m, total)
+        self._return(m, total, held)
         return m
 
     def _rows(self, m: Module, total: Value) -> Value:
@@ -77,14 +78,20 @@ class AccumulatorColumn(Shared):
         ]
         return read.data
 
-    def _return(self, m: Module, total: data.View) -> None:
-        """A register for the sum, filled block by block, then one per hop."""
+    def _return(self, m: Module, total: data.View, held: Value) -> None:
+        """A register for the sum, filled block by block, then one per hop.
+
+        A core's only row is such a register, where a sum comes in one block: it holds the last one.
+        """
         hop = Signal(result_layout(self._config), name="sum")
         blocks = [Const(1)] if self._config.abc_cycles == 1 else self._blocks()
         m.d.sync += [hop.valid.eq(self.command.valid & self.command.emit & blocks[-1]), hop.out.eq(self.command.out)]
-        for b, is_block in enumerate(blocks):
-            with m.If(is_block):
-                m.d.sync += [hop.sums[b * len(total) + n].eq(total[n]) for n in range(len(total))]
+        if self._config.acc_rows == self._config.abc_cycles == 1:
+            m.d.comb += Value.cast(hop.sums).eq(held)
+        else:
+            for b, is_block in enumerate(blocks):
+                with m.If(is_block):
+                    m.d.sync += [hop.sums[b * len(total) + n].eq(total[n]) for n in range(len(total))]
         for h in range(self._config.superlanes - 1):
             after = Signal(result_layout(self._config), name=f"hop{h}")
             m.d.sync += after.eq(hop)

@@ -9,8 +9,9 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
-from hdl.emit import Shared
+from hdl.emit import Shared, Technology, shared, technology_of
 from hdl.layouts import activations_layout, block_of, lane_bits, weights_layout
+from hdl.matrix.pair import ProductPair
 from hdl.streams import choose
 
 
@@ -61,11 +62,14 @@ class Supercell(Shared):
         m.d.sync += [self.command_next.eq(self.command), self.weights_next.eq(self.weights)]
         m.d.sync += self.command_next.column.eq(self.command.column - 1)
         self._activations(m)
-        weights, rows = self._weights(m), len(self.psum_out)
-        for n in range(rows):
-            row = Signal(lane_bits(self._config), name=f"row{n}")
-            m.d.comb += row.eq(choose(weights[n::rows], block_of(self._config, self.x_next)))
-            m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._dot(m, n, row))
+        buffer, rows = self._buffer(m), len(self.psum_out)
+        if technology_of(platform) is Technology.ICE40 and self._config.abc_cycles == 1:
+            products = [self._paired(m, n, row, platform) for n, row in enumerate(buffer)]
+        else:
+            array = self._array(m, buffer)
+            products = [self._products(m, n, self._row(m, n, array[n::rows])) for n in range(rows)]
+        for n, row_products in enumerate(products):
+            m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, row_products))
         return m
 
     def _activations(self, m: Module) -> None:
@@ -74,45 +78,69 @@ class Supercell(Shared):
         with m.If(block_of(self._config, self.x).any()):
             m.d.sync += self.x_next.lanes.eq(self.x_next.lanes)
 
-    def _weights(self, m: Module) -> list[Signal]:
-        """The array's rows, behind their load buffer."""
+    def _row(self, m: Module, n: int, rows: list[Signal]) -> Signal:
+        """The one of ``rows``, each of a block, that multiplier row ``n`` works on."""
+        row = Signal(lane_bits(self._config), name=f"row{n}")
+        m.d.comb += row.eq(choose(rows, block_of(self._config, self.x_next)))
+        return row
+
+    def _buffer(self, m: Module) -> list[Signal]:
+        """The rows of the load buffer."""
         width = lane_bits(self._config)
         per_block = self._config.weight_streams
         load = self.command.load & (self.command.column == 0)
         rows = []
         for n in range(self._side):
             buffer = Signal(width, name=f"buffer{n}", reset_less=True)
-            row = Signal(width, name=f"array{n}", reset_less=True)
             with m.If(load & (self.command.block == n // per_block)):
                 m.d.sync += buffer.eq(self.weights[n % per_block])
-            with m.If(self.command.install):
-                m.d.sync += row.eq(buffer)
-            rows.append(row)
+            rows.append(buffer)
         return rows
 
-    def _dot(self, m: Module, n: int, row: Signal) -> Value:
-        """sum_k row[k] * x[k] in three cycles: products, sums of four, total (the total is not registered)."""
-        partial = []
+    def _array(self, m: Module, buffer: list[Signal]) -> list[Signal]:
+        rows = [Signal(len(row), name=f"array{n}", reset_less=True) for n, row in enumerate(buffer)]
+        with m.If(self.command.install):
+            m.d.sync += [row.eq(loaded) for row, loaded in zip(rows, buffer, strict=True)]
+        return rows
+
+    # sum_k row[k] * x[k] in three cycles: products, sums of four, total (the total is not registered)
+
+    def _products(self, m: Module, n: int, row: Signal) -> list[Value]:
+        products: list[Value] = []
+        for k in range(self._side):
+            product = Signal(signed(16), name=f"product{n}_{k}", reset_less=True)
+            span = slice(8 * k, 8 * k + 8)
+            m.d.sync += product.eq(row[span].as_signed() * self.x_next.lanes[span].as_signed())
+            products.append(product)
+        return products
+
+    def _paired(self, m: Module, n: int, row: Signal, platform: object) -> list[Value]:
+        """The products of a row by two in a multiplier, which holds its part of the array."""
+        products: list[Value] = []
+        for k in range(0, self._side, 2):
+            pair, span = ProductPair(), slice(8 * k, 8 * k + 16)
+            m.submodules[f"pair{n}_{k}"] = shared(pair, platform)
+            m.d.comb += [pair.install.eq(self.command.install), pair.weights.eq(row[span])]
+            m.d.comb += pair.x.eq(self.x.lanes[span])
+            products += [pair.products[:16].as_signed(), pair.products[16:].as_signed()]
+        return products
+
+    def _sum(self, m: Module, n: int, products: list[Value]) -> Value:
+        partial: list[Value] = []
         for first in range(0, self._side, 4):
-            products = []
-            for k in range(first, first + 4):
-                product = Signal(signed(16), name=f"product{n}_{k}", reset_less=True)
-                span = slice(8 * k, 8 * k + 8)
-                m.d.sync += product.eq(row[span].as_signed() * self.x_next.lanes[span].as_signed())
-                products.append(product)
             quad = Signal(signed(18), name=f"quad{n}_{first // 4}", reset_less=True)
-            m.d.sync += quad.eq(_tree(m, products, f"pair{n}_{first // 4}"))
+            m.d.sync += quad.eq(_tree(m, products[first : first + 4], f"pair{n}_{first // 4}"))
             partial.append(quad)
         return _tree(m, partial, f"total{n}")
 
 
-def _tree(m: Module, terms: list[Signal], name: str) -> Signal:
+def _tree(m: Module, terms: list[Value], name: str) -> Value:
     """Sum of a power of two of terms by adders of two.
 
     ``keep``: yosys would otherwise merge them into one adder of many operands, which takes twice the logic of the
     carry chains.
     """
-    level: list[Signal] = terms
+    level = terms
     while len(level) > 1:
         sums = [a + b for a, b in zip(level[::2], level[1::2], strict=True)]
         level = [Signal(s.shape(), name=f"{name}_{len(sums)}_{i}", attrs={"keep": 1}) for i, s in enumerate(sums)]

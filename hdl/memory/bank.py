@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hdl.emit import Shared
+from hdl.emit import Shared, Technology
 
 
 class Bank(Shared):
@@ -53,7 +53,7 @@ class Bank(Shared):
         ]
         return m
 
-    def verilog(self) -> str:
+    def verilog(self, technology: Technology) -> str:
         """The same memory without an initial value per row, which every tool maps to block RAM and loads fast.
 
         ``no_rw_check`` tells yosys what the caller guarantees; without it a bank grows comparators and a bypass.
