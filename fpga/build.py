@@ -26,10 +26,11 @@ from amaranth.hdl import Elaboratable
 from fpga import FpgaError
 from fpga.boards import Board
 from fpga.cells import unit_cells
+from fpga.design import TOP, board_verilog
 from fpga.pll import MHZ, PllSetting, solve
 from fpga.report import RESOURCES, BuildReport, Placement
 from fpga.tools import tool
-from fpga.top import DESIGN, BoardTop, board_frequency, family_of
+from fpga.top import BoardTop, board_frequency, family_of
 from hdl.config import LpuConfig
 from sim.build import CACHE
 from sim.files import locked, work_directory, write_atomically
@@ -107,8 +108,6 @@ def build(
 
     Raises FpgaError: clock not reachable, a resource that does not suffice, a tool that fails.
     """
-    from fpga.design import board_verilog  # the core itself; the matrix array alone is built without it
-
     progress("design", "writing")
     pll, clock_hz = clock_setting(board, clock_mhz)
     text = board_verilog(config, round(clock_hz), board.baud)
@@ -125,7 +124,7 @@ def build_design(
     progress: Progress,
 ) -> BuildReport:
     """The same for any Verilog ``design`` with the ports of ``lpu_board``; ``name`` stands for it in the report."""
-    made = flow(board.load(), BoardTop(pll, clock_hz, board.pll_pad), {f"{DESIGN}.v": design})
+    made = flow(board.load(), BoardTop(pll, clock_hz, board.pll_pad), {f"{TOP}.v": design})
     progress("design", "done")
     folder = netlist(f"{board.name}-{name}", made, progress)
     placements = place_all(folder, made, seeds, f"preset '{name}' on {board.name} ({board.part})", progress)

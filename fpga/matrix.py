@@ -11,7 +11,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from fpga.top import DESIGN
+from fpga.design import TOP
 from hdl.config import LpuConfig
 from hdl.matrix.supercell import Supercell
 
@@ -37,4 +37,4 @@ class ScanHarness(wiring.Component):
 
 def matrix_verilog(config: LpuConfig) -> str:
     """Verilog of the harness, module ``lpu_board``."""
-    return str(verilog.convert(ScanHarness(config), name=DESIGN, emit_src=False))
+    return str(verilog.convert(ScanHarness(config), name=TOP, emit_src=False))

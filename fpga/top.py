@@ -9,9 +9,9 @@ from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Instance
 from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 
+from fpga.design import TOP
 from fpga.pll import PllSetting
 
-DESIGN = "lpu_board"
 HOLD_SECONDS = 20e-6
 """Reset outlasts the PLL's lock by this: block RAM of an iCE40 reads as zeros for the first 3 us."""
 
@@ -34,7 +34,7 @@ class BoardTop(Elaboratable):
         m.submodules.tx_buffer = tx = io.Buffer("o", uart.tx)
         running = Signal()
         m.submodules.lpu = Instance(
-            DESIGN,
+            TOP,
             i_clk=ClockSignal(),
             i_rst=ResetSignal(),
             i_rx=rx.i,
