@@ -4,6 +4,7 @@ head(b)    the cycle before which bundle b cannot start: the longest chain of bu
 tail(b)    the cycles from the start of b to the end of the program: the longest chain of bundles that need its data
 data       max over b of head(b) + tail(b)
 queue q    min over its uses of (head + offset of the use)  +  cycles it issues in  +  min over its uses of what follows
+           (from each element of ABC to the next abc_cycles)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from compiler.bundle import Bundle
 from compiler.rows import READS, WRITES, SramRows, UnitTables
 from hdl.config import LpuConfig
-from hdl.isa import WRITE_TO_READ
+from hdl.isa import WRITE_TO_READ, QueueKind
 
 
 @dataclass(frozen=True)
@@ -38,21 +39,31 @@ def bounds(config: LpuConfig, bundles: Sequence[Bundle]) -> Bounds:
         for producer, lag in needs[number].items():
             tails[producer] = max(tails[producer], lag + tails[number])
     data = max((head + tail for head, tail in zip(heads, tails, strict=True)), default=0)
-    queues = _queue_bounds(bundles, heads, tails)
+    queues = _queue_bounds(config, bundles, heads, tails)
     drain = config.superlanes
     return Bounds(data + drain, {name: cycles + drain for name, cycles in queues.items()})
 
 
-def _queue_bounds(bundles: Sequence[Bundle], heads: Sequence[int], tails: Sequence[int]) -> dict[str, int]:
+def issue_cycles(config: LpuConfig, kind: QueueKind) -> int:
+    """Cycles from one element of a queue to the next, at least."""
+    return config.abc_cycles if kind is QueueKind.MXM_ACTIVATIONS else 1
+
+
+def _queue_bounds(
+    config: LpuConfig, bundles: Sequence[Bundle], heads: Sequence[int], tails: Sequence[int]
+) -> dict[str, int]:
     busy: dict[str, int] = defaultdict(int)
     before: dict[str, list[int]] = defaultdict(list)
     after: dict[str, list[int]] = defaultdict(list)
+    idle_at_end: dict[str, int] = {}
     for bundle, head, tail in zip(bundles, heads, tails, strict=True):
         for slot in bundle.slots:
-            busy[slot.queue.name] += slot.instruction["count"]
+            each = issue_cycles(config, slot.queue.kind)
+            idle_at_end[slot.queue.name] = each - 1
+            busy[slot.queue.name] += slot.instruction["count"] * each
             before[slot.queue.name].append(head + slot.cycle)
             after[slot.queue.name].append(tail - slot.end)
-    return {name: min(before[name]) + busy[name] + min(after[name]) for name in busy}
+    return {name: min(before[name]) + busy[name] - idle_at_end[name] + min(after[name]) for name in busy}
 
 
 def needs_of(config: LpuConfig, bundles: Sequence[Bundle]) -> list[dict[int, int]]:

@@ -81,7 +81,7 @@ def report(config: LpuConfig, plan: Schedule, emission: Emission) -> Report:
     limits = bounds(config, [bundle for bundle, _ in plan.placed])
     candidates = {"data dependencies": limits.data, **limits.queues}
     bound_by = max(candidates, key=lambda name: candidates[name])
-    matrix = sum(busy[q.name] for q in queues(config) if q.kind is QueueKind.MXM_ACTIVATIONS)
+    matrix = config.abc_cycles * sum(busy[q.name] for q in queues(config) if q.kind is QueueKind.MXM_ACTIVATIONS)
     rows = tuple(
         QueueReport(
             q.name,

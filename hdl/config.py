@@ -263,6 +263,11 @@ class LpuConfig:
         return self.superlane_lanes // (self.mac_rows or self.superlane_lanes)
 
     @property
+    def tile_cycles(self) -> int:
+        """Cycles from one weight tile to the next, each multiplied with one vector."""
+        return max(self.tile_load_cycles, self.abc_cycles)
+
+    @property
     def macs(self) -> int:
         """int8 multiply-accumulates per cycle of the whole core."""
         return self.lanes * self.lanes * self.mxm_planes * self.hemispheres // self.abc_cycles

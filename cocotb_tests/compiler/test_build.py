@@ -18,7 +18,7 @@ from golden.numerics import choose_requant
 from golden.sequencer import expand
 from hdl.config import LpuConfig, MemoryGroup, PipeKind, preset
 
-PRESETS = ("nano", "small", "duo", "medium")
+PRESETS = ("nano", "small", "ulx3s", "duo", "medium")
 INTEGER = ("nano", "duo")
 """Presets with a REQUANT pipe, which integer products and requantisation need."""
 SMALL, DUO, NANO = preset("small"), preset("duo"), preset("nano")
@@ -54,6 +54,24 @@ def test_rows_are_split_evenly_so_that_no_block_waits_for_its_loads(name: str, r
     config = preset(name)
     report = compile_graph(config, matmul_graph(config, rows, 2 * config.lanes, 3 * config.lanes)).report
     assert report.matrix_busy_cycles == rows * 6
+    assert report.cycles == report.bound_cycles
+
+
+@pytest.mark.parametrize(
+    "config",
+    [preset("small").replace(mac_rows=4), preset("ulx3s").replace(mac_rows=2), preset("duo").replace(mac_rows=4)],
+    ids=lambda config: f"{config.name}, {config.mac_rows} rows",
+)
+@pytest.mark.parametrize("rows", [1, 5])
+def test_matmul_with_few_multipliers(config: LpuConfig, rows: int) -> None:
+    check_matmul(config, rows, 40, 70)
+
+
+def test_a_narrow_weight_bus_keeps_as_many_multipliers_busy() -> None:
+    """No bubble: a tile every two cycles."""
+    board = preset("ulx3s")
+    report = compile_graph(board, matmul_graph(board, 1, 20 * 16, 12 * 16)).report
+    assert report.matrix_busy_cycles == 20 * 12 * 2
     assert report.cycles == report.bound_cycles
 
 

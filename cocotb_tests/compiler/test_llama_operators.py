@@ -9,10 +9,10 @@ from cocotb_tests.compiler.reference import run_image
 from compiler.build import CompiledProgram, compile_graph
 from compiler.evaluate import Arrays, bits, evaluate
 from compiler.ir import CompileError, Graph, Tensor
-from hdl.config import LpuConfig, MemoryGroup, SwitchOp, preset
+from hdl.config import LpuConfig, SwitchOp, preset
 
-SMALL, DUO, MEDIUM = (preset(name) for name in ("small", "duo", "medium"))
-all_cores = pytest.mark.parametrize("config", [SMALL, DUO, MEDIUM], ids=lambda config: config.name)
+SMALL, BOARD, DUO, MEDIUM = (preset(name) for name in ("small", "ulx3s", "duo", "medium"))
+all_cores = pytest.mark.parametrize("config", [SMALL, BOARD, DUO, MEDIUM], ids=lambda config: config.name)
 
 
 def singles(seed: int, *shape: int, scale: float = 1.0) -> np.ndarray:
@@ -170,9 +170,9 @@ def test_refusals() -> None:
         graph.quotient(i, 12)
     with pytest.raises(CompileError, match="must be a state"):
         graph.assign(row, row)
-    narrow = SMALL.replace(name="narrow", weight_streams=8, weight_groups=(MemoryGroup(8, 4096),))
-    with pytest.raises(CompileError, match="weight_streams = 8: must be the 16 lanes of a superlane"):
-        compile_graph(narrow, attention_graph(narrow, 16, 2))
+    slow = BOARD.replace(name="slow", mac_rows=4)
+    with pytest.raises(CompileError, match="mac_rows = 4: must be at least 8 on 'slow'"):
+        compile_graph(slow, attention_graph(slow, 16, 2))
     untransposed = SMALL.replace(name="still", switch_ops=(SwitchOp.ROTATE,))
     with pytest.raises(CompileError, match=r"config 'still': switch_ops = rotate: .* needs transpose"):
         compile_graph(untransposed, attention_graph(untransposed, 16, 2))

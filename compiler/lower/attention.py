@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from compiler.bundle import Bundle, BundleBuilder, Flow, Width
 from compiler.fuse import Pass
-from compiler.lower.base import Lowering, check_transpose
+from compiler.lower.base import Lowering, check_rate
 from compiler.lower.pipeline import Pipeline, Reg, Rows, queue_name
 from compiler.lower.reduce import within_superlanes
 from compiler.place import Allocation, Placement
@@ -25,7 +25,7 @@ from hdl.isa import LW_TO_IW, PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Op
 BLOCK = PIPE_LATENCY[PipeKind.ADD]
 """Tiles of scores that follow one another: the ADD pipe takes each again, for the mask, when it leaves it.
 
-With idle cycles between them, a tile that has its mask would leave the pipe where the next one has to be taken.
+With idle cycles between them, there is room for fewer until the first one has to be taken.
 """
 
 PAIR = 2
@@ -39,14 +39,14 @@ class Attention(Lowering):
 
     def __init__(self, config: LpuConfig, p: Pass, placement: Placement, overwrites: tuple[str, ...]) -> None:
         super().__init__(config, p, placement, overwrites)
-        check_transpose(self)
+        check_rate(self)
         self.q, self.keys, self.values, self.mask, self.scale, self.factor = self.op.inputs
         self.ones, self.margin = p.consts
         self.scores, self.largest, self.partial, self.codes, self.part = p.scratch
         self.rows, self.heads = self.q.shape[0], self.op.number
         self.groups = self.mask.shape[1] // config.lanes
         self.steps = config.tile_load_cycles
-        self.block = BLOCK if self.steps == 1 else 1
+        self.block = max(1, BLOCK // self.steps)
         self.shared = self.rows // self.heads * config.lanes // self.keys.shape[1]
 
     def bundles(self) -> Iterator[Bundle]:
@@ -123,7 +123,7 @@ class Attention(Lowering):
         b = self.builder("product")
         v = Pipeline(self.config, b)
         inverse = v.op(SfuOp.RECIP, v.op(AddOp.I2F, self._feed_sum(b, r)))
-        mixed = v.op(AddOp.I2F, self._feed_values(b, r, self.groups + DELAY))
+        mixed = v.op(AddOp.I2F, self._feed_values(b, r, self.groups * self.config.abc_cycles + DELAY))
         tile, head = divmod(r, self.heads)
         part, is_last = self.to(self.part, tile), head == self.heads - 1
         quotient = v.op(MulOp.FMUL, mixed, inverse)
@@ -146,12 +146,16 @@ class Attention(Lowering):
         """The sum of the codes in every lane; the first is fed in cycle 0."""
         ones = self.placement[self.ones]
         self._load(b, ones, [ones.addr + i for i in range(self.steps)], 0)
-        return self._multiply(b, self._read(b, self.over_tiles(self.codes, r), self.groups, 1), {"start": 1, "emit": 1})
+        return self._multiply(
+            b,
+            self._read(b, self.over_tiles(self.codes, r), self.groups, self.config.abc_cycles),
+            {"start": 1, "emit": 1},
+        )
 
     def _feed_values(self, b: BundleBuilder, r: int, cycle: int) -> Flow:
         values, first = self.placement[self.values], self._key_tile(r) * self.config.superlanes
         addresses = [a for group in range(self.groups) for a in self._steps(values, first, 1, group)]
-        cycle = max(cycle, self.steps + 1)  # the way through the switch is one longer
+        cycle = max(cycle, self.steps + self.config.turn_cycles)  # the way through the switch is so much longer
         self._load(b, values, addresses, cycle, transpose=True)
         flow = self._read(b, self.over_tiles(self.codes, r), self.groups, self.steps, cycle)
         return self._multiply(b, flow, {"start": 1, "emit": 1}, cycle)
@@ -179,6 +183,7 @@ class Attention(Lowering):
         assert func is not None
         busy = (x.count - 1) * x.pitch + 1
         emits, at = (x.count, cycle + func) if fields.get("walk") else (1, cycle + busy - 1 + func)
+        busy += self.config.abc_cycles - 1
         reader = [(queue_name(PipeKind.ADD), "x")]
         sums = b.flow(f"{mxm}.a", reader, at, Width.WIDE, emits, x.pitch if emits > 1 else 1)
         for resource in ("acc", "array"):

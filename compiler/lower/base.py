@@ -100,11 +100,12 @@ class RowLowering(Lowering):
         raise NotImplementedError
 
 
-def check_transpose(low: Lowering) -> None:
-    """Raises CompileError unless the switch can turn weight rows."""
-    ws, lanes = low.config.weight_streams, low.config.superlane_lanes
-    if ws != lanes:
-        raise CompileError(f"{low.p.name}: weight_streams = {ws}: must be the {lanes} lanes of a superlane")
+def check_rate(low: Lowering) -> None:
+    """Raises CompileError unless the matrix unit multiplies as fast as tiles come."""
+    config = low.config
+    if config.abc_cycles > config.tile_load_cycles:
+        least = config.superlane_lanes // config.tile_load_cycles
+        raise CompileError(f"{low.p.name}: mac_rows = {config.mac_rows}: must be at least {least} on '{config.name}'")
 
 
 def binary(

@@ -1,8 +1,8 @@
 """Matrix products: y[m, n] = stages(sum_k x[m, k] * w[n, k]), tile by tile.
 
 A bundle computes one output tile of up to acc_rows activation rows. For each k tile the weights are installed in the
-cycle of the first feed; feeds follow every max(tile_load_cycles, rows) cycles, so loads hide behind feeds. With a tile
-a cycle, one row is fed at a time and all its k tiles are one instruction.
+cycle of the first feed; feeds follow every max(tile_load_cycles, rows * abc_cycles) cycles, so loads hide behind feeds.
+A row by itself, and every row where tiles come as fast as they are multiplied, has all its k tiles in one instruction.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Matmul(Lowering):
         self.mxm = self.unit(UnitKind.MATRIX).name
         self.weights, self.x = placement[p.in_weight_groups[0]], placement[p.x]
         self.load_cycles = config.tile_load_cycles
-        self.blocks = _even_blocks(p.x.shape[0], 1 if self.load_cycles == 1 else config.acc_rows)
+        is_fast = self.load_cycles <= config.abc_cycles
+        self.blocks = _even_blocks(p.x.shape[0], 1 if is_fast else config.acc_rows)
+        self._pitch = config.abc_cycles if max(self.blocks) > 1 else 1
 
     def bundles(self) -> Iterator[Bundle]:
         m = 0
@@ -51,27 +53,31 @@ class Matmul(Lowering):
 
     def feed(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int, to: PipeKind) -> Flow:
         """The int32 sums of ``rows`` activation rows from m on for output tile ``tile``, on their way to a pipe."""
-        if self.load_cycles == 1:
+        if self.load_cycles <= self.config.abc_cycles:
             return self._feed_row(b, m, tile, to)
         return self._feed_block(b, m, rows, tile, pitch, to)
 
     def _feed_row(self, b: BundleBuilder, m: int, tile: int, to: PipeKind) -> Flow:
-        """One activation row, a k tile a cycle, in instructions as long as count allows."""
-        tiles, most = self.x.tiles, (1 << self.config.count_bits) - 1
-        sums = self._sums(b, tiles - 1, 1, 1, tiles, to)
+        """One activation row, k tiles as fast as they are multiplied, in instructions as long as count allows."""
+        tiles, step = self.x.tiles, self.config.abc_cycles
+        most = ((1 << self.config.count_bits) - 1) // self.load_cycles
+        sums = self._sums(b, (tiles - 1) * step, 1, 1, tiles * step, to)
         for k in range(0, tiles, most):
             n = min(most, tiles - k)
-            self._load(b, k, tile * tiles + k, n)
-            flow = b.read(self.x, [(f"{self.mxm}.a", "stream")], k, self.x.row_addr(m, k), n, 1)
-            self._multiply(b, k, flow, {"start": int(k == 0), "emit": int(k + n == tiles)}, sums)
+            together = n if self.load_cycles == step else 1
+            for i in range(k, k + n, together):
+                self._load(b, i * step, tile * tiles + i, together)
+            flow = b.read(self.x, [(f"{self.mxm}.a", "stream")], k * step, self.x.row_addr(m, k), n, 1, step)
+            self._multiply(b, k * step, flow, {"start": int(k == 0), "emit": int(k + n == tiles)}, sums)
         return sums
 
     def _feed_block(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int, to: PipeKind) -> Flow:
         """``rows`` activation rows per k tile, each in an accumulator row of its own."""
         tiles = self.x.tiles
-        step = max(self.load_cycles, (rows - 1) * pitch + 1)
+        busy = (rows - 1) * pitch + self.config.abc_cycles
+        step = max(self.load_cycles, busy)
         last = (tiles - 1) * step
-        sums = self._sums(b, last, rows, pitch, last + (rows - 1) * pitch + 1, to)
+        sums = self._sums(b, last, rows, pitch, last + busy, to)
         for k in range(tiles):
             self._load(b, k * step, tile * tiles + k, 1)
             readers = [(f"{self.mxm}.a", "stream")]
@@ -94,7 +100,7 @@ class Matmul(Lowering):
         b.issue(f"{self.mxm}.w", first, Instruction.of(Opcode.LW, count=loads, install=1), {})
 
     def _multiply(self, b: BundleBuilder, cycle: int, x: Flow, fields: dict[str, int], sums: Flow) -> None:
-        b.hold(f"{self.mxm}.array", cycle, (x.count - 1) * x.pitch + 1)
+        b.hold(f"{self.mxm}.array", cycle, (x.count - 1) * x.pitch + self.config.abc_cycles)
         flows = {"stream": x, "out": sums} if fields["emit"] else {"stream": x}
         abc = Instruction.of(Opcode.ABC, count=x.count, gap=x.pitch - 1, **fields)
         b.issue(f"{self.mxm}.a", cycle, abc, flows)

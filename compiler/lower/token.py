@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from compiler.bundle import Bundle, BundleBuilder, Flow, Width
 from compiler.ir import CompileError, DType
-from compiler.lower.base import Lowering, check_transpose
+from compiler.lower.base import Lowering, check_rate
 from compiler.lower.pipeline import Imm, Own, Pipeline, Reg, Via, queue_name
 from compiler.lower.reduce import over_lanes
 from compiler.operands import INDEX
@@ -81,7 +81,7 @@ class Embed(Lowering):
         config = self.config
         if config.superlanes > 1:
             raise CompileError(f"{self.op.name}: {config.superlanes} superlanes: must be one; use gather")
-        check_transpose(self)
+        check_rate(self)
         yield self._one_hot()
         yield self._row()
 
@@ -131,7 +131,7 @@ class Embed(Lowering):
         x = b.read(at, [(mxm, "stream")], cycle, at.addr, self.tiles, 0, pitch)
         sums = b.flow(mxm, [(queue_name(PipeKind.INT), "x")], cycle + func, Width.WIDE, self.tiles, pitch)
         for resource in ("acc", "array"):
-            b.hold(f"{mxm.removesuffix('.a')}.{resource}", cycle, (self.tiles - 1) * pitch + 1)
+            b.hold(f"{mxm.removesuffix('.a')}.{resource}", cycle, (self.tiles - 1) * pitch + self.config.abc_cycles)
         abc = Instruction.of(Opcode.ABC, count=self.tiles, gap=pitch - 1, walk=1, start=1, emit=1)
         b.issue(mxm, cycle, abc, {"stream": x, "out": sums})
         return sums
