@@ -17,6 +17,7 @@ from golden.numerics import Bytes
 from golden.trace import Event, first_difference, read_trace
 from hdl.config import LpuConfig
 from hdl.isa import Instruction
+from sim.build import Simulator
 from sim.run import Job, JobResult, Progress, run_image, run_programs
 
 Programs = Mapping[str, Sequence[Instruction]]
@@ -106,26 +107,35 @@ def check_inputs(image: ProgramImage, inputs: Mapping[str, np.ndarray]) -> None:
 # --------------------------------------------------------------------- random programs
 
 
-def fuzz(config: LpuConfig, seeds: Sequence[int], length: int, progress: Progress | None = None) -> list[Comparison]:
+def fuzz(
+    config: LpuConfig,
+    seeds: Sequence[int],
+    length: int,
+    progress: Progress | None = None,
+    simulator: Simulator | None = None,
+) -> list[Comparison]:
     """Random programs of the seeds, about ``length`` cycles each, on both; one simulator launch.
 
     The traces agree on every issue and result of every cycle; the SRAM rows the program touches agree at the end.
     """
     traced = config.replace(trace=True)
     cases = [random_program(traced, seed, length) for seed in seeds]
-    return compare_programs(traced, cases, progress)
+    return compare_programs(traced, cases, progress, simulator)
 
 
 def compare_programs(
-    config: LpuConfig, cases: Sequence[tuple[Programs, Sequence[MemoryBlock]]], progress: Progress | None = None
+    config: LpuConfig,
+    cases: Sequence[tuple[Programs, Sequence[MemoryBlock]]],
+    progress: Progress | None = None,
+    simulator: Simulator | None = None,
 ) -> list[Comparison]:
-    """Golden machine and RTL, case by case; ``config.trace`` must be set."""
+    """Golden machine and RTL, or what ``simulator`` holds, case by case; ``config.trace`` must be set."""
     with tempfile.TemporaryDirectory() as folder:
         jobs = [
             Job(programs, memory, [(b.unit, b.addr, len(b.rows)) for b in memory], Path(folder) / f"trace.{number}")
             for number, (programs, memory) in enumerate(cases)
         ]
-        results = run_programs(config, jobs, progress=progress)
+        results = run_programs(config, jobs, progress=progress, simulator=simulator)
         return [_compare(config, job, result) for job, result in zip(jobs, results, strict=True)]
 
 

