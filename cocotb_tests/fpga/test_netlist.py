@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from fpga.netlist import ice40_netlist
 from hdl.config import MemoryGroup, preset
 from models.digits.data import load_split
 from models.digits.evaluate import compile_digits, evaluate
 from models.digits.model import FloatModel, quantise
 from sim.build import Simulator, build
 from sim.compare import fuzz
-from sim.netlist import ice40_netlist
 from sim.run import run_image
 
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
