@@ -35,7 +35,8 @@ class BoardDesign(wiring.Component):
         m.submodules.core = core = Core(self._config)
         m.submodules.bridge = bridge = self._bridge
         wiring.connect(m, bridge.host, core.host)
-        m.d.comb += [bridge.rx.eq(self.rx), self.tx.eq(bridge.tx), self.running.eq(core.running)]
+        m.d.comb += [bridge.rx.eq(self.rx), self.tx.eq(bridge.tx), bridge.running.eq(core.running)]
+        m.d.comb += self.running.eq(core.running)
         return m
 
 

@@ -127,7 +127,6 @@ REFUSED = {
     "a region that is not there": write(0xC0000000, 0),
     "a register that says something": write(Register.CYCLES, 0),
     "a register that is not there": write(99, 0),
-    "a queue that is not there": write(program_address(CONFIG, queues(CONFIG)[-1], 0) + (1 << 20), 0),
     "reading a program": read(program_address(CONFIG, queue(CONFIG, "d0.r"), 0)),
     "reading a row that is not there": read(ROW | 1 << 28),
     "reading CONTROL": read(Register.CONTROL),
@@ -142,6 +141,21 @@ def test_refused_requests() -> None:
         check_unchanged(talk)
     talk.say(read(Register.ID, 9), words(DEVICE_ID, CONFIG.fingerprint, 0, 0, 0, 0, 0xFF, 0, 0, end=Code.REFUSED))
     check_unchanged(talk)
+    check_run(talk)
+    talk.hold(CONFIG)
+
+
+def test_writes_that_are_not_one_row() -> None:
+    """Too few and too many words of an instruction, a register and a row; a queue that is not there."""
+    talk, target = Conversation(), queue(CONFIG, "d0.r")
+    load(talk)
+    address, size = program_address(CONFIG, target, 0), program_words(CONFIG, target.kind)
+    requests = [write(address, *range(count)) for count in range(1, write_words(CONFIG) + 1) if count != size]
+    requests += [write(Register.CONTROL, 1, 1), write(ROW, 1, 2), write(address + 1, *range(size))]
+    requests.append(write(program_address(CONFIG, queues(CONFIG)[-1], 0) + (1 << 20), 0))
+    for request in requests:
+        talk.say(request, code(Code.ROW))
+        check_unchanged(talk)
     check_run(talk)
     talk.hold(CONFIG)
 
@@ -166,8 +180,9 @@ def test_commands_during_a_run() -> None:
     program = program_address(CONFIG, queue(CONFIG, "d0.r"), 0)
     talk.say(write(Register.CONTROL, 1), code(Code.OK))
     for request in (write(ROW, 0), write(program, *[0] * program_words(CONFIG, queue(CONFIG, "d0.r").kind)), read(ROW)):
-        talk.say(request, code(Code.REFUSED))
-    talk.say(write(Register.CONTROL, 1), code(Code.REFUSED))
+        talk.say(request, code(Code.BUSY))
+    for register in (Register.CONTROL, Register.ERRORS):
+        talk.say(write(register, 1), code(Code.BUSY))
     talk.say(read(Register.STATUS), words(1), silence=RUN_CYCLES // 4 + 100)
     talk.say(read(Register.STATUS, 2), words(2, RUN_CYCLES))
     talk.say(read(ROW), words(VALUES[0]))

@@ -7,7 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
+from hdl.isa import queues
 from hdl.link.host import HOST_SIGNATURE
+from hdl.link.hostmap import PROGRAM_WORD_BITS, REGION_SHIFT, Region, program_words, row_words, word_field_bits
 from hdl.link.protocol import HEADER_BYTES, Code, Operation, crc_bytes, crc_parameters, write_words
 from hdl.link.uart import UartReceiver, UartTransmitter
 
@@ -18,17 +20,20 @@ _SHORT_REPLY = 3
 class HostBridge(wiring.Component):
     """Answers the requests of ``hdl/link/protocol.py`` that come on ``rx`` on ``tx``.
 
-    A WRITE's words stay in a shift register until its CRC was right, then go to the host port one by one: whatever is
-    not answered with OK has changed nothing. Replies without words leave while the next request arrives, so WRITEs may
-    follow each other without a pause; after a READ the line must wait for its reply.
+    A WRITE's words stay in a shift register until its CRC was right, then go to the host port one by one. They are one
+    row, which the host port stores with its last word, so whatever is not answered with OK has changed nothing. Replies
+    without words leave while the next request arrives, so WRITEs may follow each other without a pause; after a READ
+    the line must wait for its reply.
 
-    ``divisor``: clock cycles of a bit; ``idle_cycles``: a frame whose next byte takes longer is short.
+    ``running``: the core's; ``divisor``: clock cycles of a bit; ``idle_cycles``: a frame whose next byte takes longer
+    is short.
     """
 
     def __init__(self, config: LpuConfig, divisor: int, idle_cycles: int) -> None:
-        self._words = write_words(config)
+        self._config, self._words = config, write_words(config)
         self._divisor, self._idle_cycles = divisor, idle_cycles
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "host": Out(HOST_SIGNATURE)})
+        ports = {"rx": In(1, init=1), "tx": Out(1, init=1), "running": In(1), "host": Out(HOST_SIGNATURE)}
+        super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -120,10 +125,16 @@ class HostBridge(wiring.Component):
     def _execute(self, m: Module) -> None:
         """Words to the host port one by one; the first that is refused ends it."""
         with m.State("CHECK"):
-            with m.If(self._crc.match_detected):
-                m.next = "ALIGN"
-            with m.Else():
+            registers = self._address[REGION_SHIFT:] == Region.REGISTERS
+            is_row = self._is_row(m)
+            with m.If(~self._crc.match_detected):
                 self._finish(m, Code.CRC)
+            with m.Elif(self.running & (self.host.write | ~registers)):
+                self._finish(m, Code.BUSY)
+            with m.Elif(self.host.write & ~is_row):
+                self._finish(m, Code.ROW)
+            with m.Else():
+                m.next = "ALIGN"
         with m.State("ALIGN"):
             m.d.sync += [self._spare.eq(self._spare - 1), self._refused.eq(0)]
             with m.If((self._spare == 0) | ~self.host.write):
@@ -142,6 +153,24 @@ class HostBridge(wiring.Component):
                     self._finish(m, Code.OK)
                 with m.Else():
                     self._shift_word(m)
+
+    def _is_row(self, m: Module) -> Value:
+        """Whether address and count are those of one whole row of the map."""
+        config, fits = self._config, Signal(name="fits")
+        pc_bits = (config.program_rows - 1).bit_length()
+        number = self._address[PROGRAM_WORD_BITS + pc_bits : REGION_SHIFT]
+        with m.Switch(self._address[REGION_SHIFT:]):
+            with m.Case(Region.SRAM):
+                aligned = self._address[: word_field_bits(config)] == 0
+                m.d.comb += fits.eq(aligned & (self._count == row_words(config)))
+            with m.Case(Region.PROGRAM):
+                sizes = [
+                    (number == k) & (self._count == program_words(config, q.kind)) for k, q in enumerate(queues(config))
+                ]
+                m.d.comb += fits.eq((self._address[:PROGRAM_WORD_BITS] == 0) & Cat(sizes).any())
+            with m.Default():
+                m.d.comb += fits.eq(self._count == 1)
+        return fits
 
     def _shift_word(self, m: Module) -> None:
         m.d.sync += self._buffer.eq(self._buffer[32:])

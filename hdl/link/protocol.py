@@ -31,7 +31,7 @@ IDLE_SECONDS = 0.01
 class Operation(enum.IntEnum):
     """First byte of a request."""
 
-    WRITE = 0x57  # count words from address on, up to write_words(config); all of them or none
+    WRITE = 0x57  # one whole row of the map: a register, an instruction, an SRAM row; all of its words or none
     READ = 0x52  # count words from address on, 1..READ_WORDS
 
 
@@ -42,7 +42,9 @@ class Code(enum.IntEnum):
     CRC = 0x01  # the request's CRC does not fit
     SHORT = 0x02  # the request ended early
     COMMAND = 0x03  # no such operation, or a count out of range
-    REFUSED = 0x04  # the host port refuses: outside memory, read-only or write-only, or a run is under way
+    REFUSED = 0x04  # the host port refuses: outside memory, read-only or write-only
+    ROW = 0x05  # a WRITE that is not one whole row: some of it would be there before the rest is refused
+    BUSY = 0x06  # a run is under way, and this is not a READ of registers
 
 
 def write_words(config: LpuConfig) -> int:
