@@ -140,7 +140,7 @@ _ROW_KINDS = frozenset(
         OpKind.SCATTER,
         OpKind.KV_INDEX,
         OpKind.KV_SCATTER,
-        OpKind.NORM_QUANTISE,
+        OpKind.INVERSE_NORM,
         OpKind.ROPE_PROJECT,
         OpKind.CAUSAL_MASK,
         OpKind.ATTENTION,

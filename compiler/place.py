@@ -349,8 +349,11 @@ def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
             yield scores, p.op.inputs[4]
         case OpKind.ROPE_PROJECT:
             yield p.scratch[0], p.op.inputs[4]
-        case OpKind.NORM_QUANTISE | OpKind.EXP2_GATE | OpKind.RMS_NORM:
+        case OpKind.RMS_NORM:
             yield p.op.inputs[0], p.op.inputs[1]
+        case OpKind.EXP2_GATE:
+            yield p.op.inputs[0], p.op.inputs[1]
+            yield p.op.inputs[0], p.op.inputs[2]
         case OpKind.NOISE:
             yield p.scratch[0], p.consts[0]
 

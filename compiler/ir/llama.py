@@ -8,21 +8,14 @@ from golden.operators.noise import MOST_CHANNELS
 
 
 class LlamaOperators(GraphBase):
-    """Norm with quantisation, rotation, attention, gate; embedding and the choice of the next token."""
+    """Norm, rotation, attention, gate; embedding and the choice of the next token."""
 
-    def norm_quantise(self, x: Tensor, gain: Tensor, epsilon: float = 1e-5, name: str = "") -> tuple[Tensor, Tensor]:
-        """(q, s): u = x * gain, q = round(127 u / max|u|), s = max|u| / 127 / sqrt(mean x^2 + epsilon): q s ~ RMSNorm.
-
-        fp32 [1, N], constant gain [1, N] -> int8 [1, N], fp32 [1, 1].
-        """
-        name = name or self._auto_name(OpKind.NORM_QUANTISE)
+    def inverse_norm(self, x: Tensor, epsilon: float = 1e-5, name: str = "") -> Tensor:
+        """s = 1 / sqrt(sum x^2 + N epsilon), so that x sqrt(N) s is x's RMSNorm: fp32 [1, N] -> fp32 [1, 1]."""
+        name = name or self._auto_name(OpKind.INVERSE_NORM)
         self._require_several(name, x)
         self._require(x.shape[0] == 1, name, x, "must have one row")
-        self._require_row(name, gain, x.shape[1])
-        self._require(gain.is_const, name, gain, "must be a constant")
-        scale = self._tensor(f"{name}.scale", (1, 1), DType.FP32)
-        q = self._op(OpKind.NORM_QUANTISE, name, (x, gain), x.shape, DType.INT8, extra=(scale,), epsilon=epsilon)
-        return q, scale
+        return self._op(OpKind.INVERSE_NORM, name, (x,), (1, 1), DType.FP32, epsilon=epsilon)
 
     def rope_project(
         self, x: Tensor, w: Tensor, cos: Tensor, sin: Tensor, factor: Tensor, as_rows: bool = False, name: str = ""
@@ -103,12 +96,16 @@ class LlamaOperators(GraphBase):
         self._require(x.dtype is not DType.FP32, name, x, "must be int8 or int32")
         return self._op(OpKind.TO_FLOAT, name, (x,), x.shape, DType.FP32)
 
-    def exp2_gate(self, x: Tensor, scale: Tensor, name: str = "") -> Tensor:
-        """y = z / (1 + 2^z), z = x * scale[0]: fp32 [M, N], fp32 [1, N]; -log2(e) silu(s x) for scale = -s log2(e)."""
+    def exp2_gate(self, x: Tensor, scale: Tensor, factor: Tensor, name: str = "") -> Tensor:
+        """y = x * factor[0] / (1 + 2^(x * scale[0])): fp32 [M, N], fp32 [1, N] twice -> fp32 [M, N].
+
+        silu(s x) c for scale = -s log2(e) and factor = s c.
+        """
         name = name or self._auto_name(OpKind.EXP2_GATE)
         self._require_float(name, x)
         self._require_row(name, scale, x.shape[1])
-        return self._op(OpKind.EXP2_GATE, name, (x, scale), x.shape, DType.FP32)
+        self._require_row(name, factor, x.shape[1])
+        return self._op(OpKind.EXP2_GATE, name, (x, scale, factor), x.shape, DType.FP32)
 
     def argmax_rounded(self, x: Tensor, name: str = "") -> Tensor:
         """The column of the largest of finite values without their last bits: fp32 [1, N] -> int32 [1, 1].

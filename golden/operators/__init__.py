@@ -6,7 +6,7 @@ float32 nearest v. Every operator raises OperatorError for shapes and types it d
 """
 
 from golden.numerics import requantise
-from golden.operators.attention import attention, exp2_gate, margin, norm_quantise, rope_project
+from golden.operators.attention import attention, exp2_gate, margin, inverse_norm, rope_project
 from golden.operators.elementwise import add, maximum, minimum, multiply, relu, subtract
 from golden.operators.integer import add_bias, matmul
 from golden.operators.noise import WEYL, gumbel
@@ -48,7 +48,7 @@ __all__ = [
     "maximum",
     "minimum",
     "multiply",
-    "norm_quantise",
+    "inverse_norm",
     "pick",
     "put",
     "quantise",

@@ -15,23 +15,14 @@ _CODES = 127
 """The largest code; probabilities are codes of 1/127."""
 
 
-def norm_quantise(x: Float32, gain: Float32, eps: float) -> tuple[Int8, Float32]:
-    """RMSNorm as codes and scale, q * s ~ x / sqrt(mean x^2 + eps) * gain.
+def inverse_norm(x: Float32, eps: float) -> Float32:
+    """s = rsqrt(row_sum(x * x) + f32(N eps)): x * sqrt(N) s is RMSNorm (Zhang and Sennrich 2019).
 
-    u = x * gain, q = f2i8(u * recip(row_absmax(u) * f32(1/127))),
-    s = (row_absmax(u) * f32(sqrt(N)/127)) * rsqrt(row_sum(x * x) + f32(N eps)).
-
-    float32 [1, N] x float32 [1, N] -> int8 [1, N] in -127..127, float32 [1, 1]; codes and scale of zeros are 0.
-    Raises OperatorError for other types or shapes.
+    float32 [1, N] -> float32 [1, 1]. Raises OperatorError for other types or shapes.
     """
-    fits = is_matrix(x) and len(x) == 1 and is_row(gain, x.shape[1])
-    require(fits, "norm_quantise", "must be float32 [1, N] twice", x, gain)
-    u = fmul(words(x), words(gain))
-    largest, columns = words(row_absmax(singles(u))), x.shape[1]
+    require(is_matrix(x) and len(x) == 1, "inverse_norm", "must be float32 [1, N]", x)
     squares = words(row_sum(singles(fmul(words(x), words(x)))))
-    inverse = rsqrt(fadd(squares, constant(columns * eps)))
-    codes = f2i8(fmul(u, recip(fmul(largest, constant(1 / _CODES))))).astype(np.int8)
-    return codes, singles(fmul(fmul(largest, constant(math.sqrt(columns) / _CODES)), inverse))
+    return singles(rsqrt(fadd(squares, constant(x.shape[1] * eps))))
 
 
 def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, factor: Float32) -> Int8:
@@ -97,11 +88,13 @@ def margin(scale: Float32) -> Float32:
     return (math.log2(_CODES) / scale.astype(np.float64)).astype(np.float32)
 
 
-def exp2_gate(x: Float32, scale: Float32) -> Float32:
-    """y = z * recip(exp2(z) + 1), z = x * scale: for scale = -s log2(e), y = -log2(e) silu(s x) (SwiGLU, Shazeer 2020).
+def exp2_gate(x: Float32, scale: Float32, factor: Float32) -> Float32:
+    """y = (x * factor) * recip(exp2(x * scale) + 1): silu(s x) c for scale = -s log2(e), factor = s c (SwiGLU,
+    Shazeer 2020).
 
-    float32 [M, N] and [1, N] -> float32 [M, N]. Raises OperatorError for other types or shapes.
+    float32 [M, N] and [1, N] twice -> float32 [M, N]. Raises OperatorError for other types or shapes.
     """
-    require(is_matrix(x) and is_row(scale, x.shape[1]), "exp2_gate", "must be float32 [M, N] and [1, N]", x, scale)
-    z = fmul(words(x), words(scale))
-    return singles(fmul(z, recip(fadd(exp2(z), constant(1)))))
+    fits = is_matrix(x) and all(is_row(row, x.shape[1]) for row in (scale, factor))
+    require(fits, "exp2_gate", "must be float32 [M, N] and [1, N] twice", x, scale, factor)
+    sigmoid = recip(fadd(exp2(fmul(words(x), words(scale))), constant(1)))
+    return singles(fmul(fmul(words(x), words(factor)), sigmoid))
