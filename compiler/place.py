@@ -349,6 +349,7 @@ def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
             yield scores, p.op.inputs[4]
         case OpKind.ROPE_PROJECT:
             yield p.scratch[0], p.op.inputs[4]
+            yield p.scratch[0], p.op.inputs[5]
         case OpKind.RMS_NORM:
             yield p.op.inputs[0], p.op.inputs[1]
         case OpKind.EXP2_GATE:

@@ -2,7 +2,9 @@
 
 w ~ codes * scale[:, None]. SmoothQuant: inputs of a product are divided by (largest input)^alpha /
 (largest weight)^(1 - alpha) of their channel and the weights multiplied by it. The inputs behind a norm are the residual
-times the gain; the norm's division comes after the product. The value of a code of an input is part of the weights. The
+times the gain; the norm's division comes after the product. Rows
+of w3 are made equally large, which the columns of w2 take back, so that one scale serves the hidden vector. The value
+of a code of an input is part of the weights. The
 two channels that RoPE turns share their scales of wq and wk, and of keys.
 """
 
@@ -35,8 +37,8 @@ class Weights:
 @dataclass(frozen=True)
 class QuantisedLayer:
     """One block. ``attention_norm``, ``ffn_norm`` [dim]: codes of the residual. ``key``, ``value``: the value of a code,
-    [kv_dim]; ``query`` [heads]: what a score of codes is worth, before the division by sqrt(head_dim); ``mixed`` [dim],
-    ``hidden`` [hidden]: the value of a code of attention's result and of w2's input.
+    [kv_dim]; ``query`` [heads]: what a score of codes is worth, before the division by sqrt(head_dim); ``mixed`` [dim]:
+    the value of a code of attention's result. ``up``: what one in a sum of w3 is in codes of w2's input.
     """
 
     attention_norm: Floats
@@ -48,11 +50,11 @@ class QuantisedLayer:
     w1: Weights
     w2: Weights
     w3: Weights
+    up: float
     key: Floats
     value: Floats
     query: Floats
     mixed: Floats
-    hidden: Floats
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ def quantise_llama(model: Llama, ranges: Sequence[LayerRanges], alpha: float = A
 def _layer(shape: LlamaShape, layer: Layer, ranges: LayerRanges, alpha: float) -> QuantisedLayer:
     to_attention = _codes(ranges.attention_input, [layer.wq, layer.wk, layer.wv], alpha)
     to_ffn = _codes(ranges.ffn_input, [layer.w1, layer.w3], alpha)
-    to_w2 = _codes(ranges.hidden, [layer.w2], alpha)
+    up = np.abs(layer.w3 * to_ffn).max(axis=1)
+    to_w2 = np.where(up > 0, up / up.max(), 1.0)
+    w3, hidden = _weights(layer.w3 * to_ffn / to_w2[:, None]), _one_step(ranges.hidden / to_w2)
     key, value, mixed = (_step(r) for r in (ranges.key, ranges.value, ranges.mixed))
     group = shape.heads // shape.kv_heads
     weighted = ranges.query * np.repeat(key.reshape(shape.kv_heads, -1), group, axis=0).ravel()
@@ -95,13 +99,13 @@ def _layer(shape: LlamaShape, layer: Layer, ranges: LayerRanges, alpha: float) -
         wo=_weights(layer.wo * mixed),
         ffn_norm=layer.ffn_norm / to_ffn,
         w1=_weights(layer.w1 * to_ffn),
-        w2=_weights(layer.w2 * to_w2),
-        w3=_weights(layer.w3 * to_ffn),
+        w2=_weights(layer.w2 * to_w2 * hidden),
+        w3=w3,
+        up=float(w3.scale[0] / hidden),
         key=key,
         value=value,
         query=_step(weighted.reshape(shape.heads, -1).max(axis=1)),
         mixed=mixed,
-        hidden=to_w2,
     )
 
 

@@ -135,10 +135,11 @@ class _Builder:
         if model.classifier is not model.embedding:
             table = g.constant("classifier", model.classifier.codes)
         value = model.classifier.scale * (model.final_step * self.root)
-        factor = g.mul(self._constant("classifier.scale", value), scale)
-        logits = g.dequantise(g.matmul(self.codes, table, "classify"), factor, name="logits")
+        products = g.matmul(self.codes, table, "classify")
+        relative = g.dequantise(products, self._constant("classifier.scale", value), name="relative")
+        logits = g.mul(relative, scale, "logits")
         g.output(logits)
-        return g.argmax_rounded(g.add(logits, self._noise(), "noisy") if sampling else logits, "choice")
+        return g.argmax_rounded(g.add(logits, self._noise(), "noisy") if sampling else relative, "choice")
 
     def _noise(self) -> Tensor:
         """Temperature times Gumbel noise of a counter that moves on with the position."""
@@ -178,10 +179,9 @@ class _Builder:
 
     def _cache_keys(self, n: str, layer: QuantisedLayer, scale: Tensor, keys: Tensor) -> None:
         channels = self.layout.keys()
-        factor = take(self.root * layer.wk.scale / layer.key, channels)
         w = self.g.constant(f"{n}wk", take(layer.wk.codes, channels.ravel()))
-        factors = self.g.mul(self._constant(f"{n}wk.scale", factor), scale, f"{n}key.factor")
-        row = self.g.rope_project(self.codes, w, self.cos, self.sin, factors, name=f"{n}key")
+        factor = self._constant(f"{n}wk.scale", take(self.root * layer.wk.scale / layer.key, channels))
+        row = self.g.rope_project(self.codes, w, self.cos, self.sin, scale, factor, name=f"{n}key")
         self.g.kv_scatter(keys, self.places[0], row, f"{n}cache.keys")
 
     def _queries(self, n: str, layer: QuantisedLayer, scale: Tensor) -> Tensor:
@@ -190,16 +190,15 @@ class _Builder:
         key = np.repeat(layer.key.reshape(self.shape.kv_heads, width), group, axis=0).ravel()
         factor = take(self.root * layer.wq.scale * key / np.repeat(layer.query, width), self.layout.rows())
         w = self.g.constant(f"{n}wq", take(layer.wq.codes, self.layout.queries().ravel()))
-        factors = self.g.mul(self._constant(f"{n}wq.scale", factor), scale, f"{n}query.factor")
-        return self.g.rope_project(self.codes, w, self.cos, self.sin, factors, True, f"{n}query")
+        factors = self._constant(f"{n}wq.scale", factor)
+        return self.g.rope_project(self.codes, w, self.cos, self.sin, scale, factors, True, f"{n}query")
 
     def _cache_values(self, n: str, layer: QuantisedLayer, scale: Tensor, values: Tensor) -> None:
         channels = self.layout.values().ravel()
         w = self.g.constant(f"{n}wv", take(layer.wv.codes, channels))
-        factor = self.g.mul(
-            self._constant(f"{n}wv.scale", take(self.root * layer.wv.scale / layer.value, channels)), scale, f"{n}value.factor"
-        )
-        row = self.g.rescale(self.g.matmul(self.codes, w, f"{n}value"), factor)
+        factor = self._constant(f"{n}wv.scale", take(self.root * layer.wv.scale / layer.value, channels))
+        value = self.g.mul(self.g.to_float(self.g.matmul(self.codes, w, f"{n}value")), scale)
+        row = self.g.quantise_static(value, factor)
         self.g.kv_scatter(values, self.places[-1], row, f"{n}cache.values")
 
     def _attention(self, n: str, layer: QuantisedLayer, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -214,7 +213,9 @@ class _Builder:
         """x + w2 (silu(w1 x) * w3 x), in parts of the hidden channels: w2 is on some while w3 is on others."""
         g, scale = self.g, self.g.inverse_norm(self.x, self.shape.epsilon, f"{n}ffn.norm")
         parts = [slice(first, first + PART * self.config.lanes) for first in self._parts()]
-        gates = [self._gate(f"{n}{i}.", layer, part, scale) for i, part in enumerate(parts)]
+        to_codes = self._constant(f"{n}w3.scale", np.full((1, 1), -layer.up * self.root / LOG2_E))
+        factor = g.mul(g.mul(scale, scale), to_codes, f"{n}w3.factor")
+        gates = [self._gate(f"{n}{i}.", layer, part, scale, factor) for i, part in enumerate(parts)]
         value = self.x
         w2_scale = self._constant(f"{n}w2.scale", layer.w2.scale)
         for i, (part, gate) in enumerate(zip(parts, gates, strict=True)):
@@ -228,12 +229,8 @@ class _Builder:
         """The first channel of each part of the hidden ones."""
         return range(0, self.shape.hidden, PART * self.config.lanes)
 
-    def _gate(self, n: str, layer: QuantisedLayer, part: slice, scale: Tensor) -> Tensor:
+    def _gate(self, n: str, layer: QuantisedLayer, part: slice, scale: Tensor, factor: Tensor) -> Tensor:
         """What codes of some hidden channels are for each of w3's sums."""
-        g, w1, c1 = self.g, layer.w1.codes[part], self.root * layer.w1.scale[part]
-        z_scale = g.mul(self._constant(f"{n}w1.scale", -LOG2_E * c1), scale, f"{n}w1.factor")
-        value = c1 * layer.w3.scale[part] * self.root / layer.hidden[part]
-        once = g.mul(self._constant(f"{n}w3.scale", value), scale, f"{n}w3.once")
-        factor = g.mul(once, scale, f"{n}w3.factor")
-        gate = g.to_float(g.matmul(self.codes, g.constant(f"{n}w1", w1), f"{n}gate"))
-        return g.exp2_gate(gate, z_scale, factor, f"{n}silu")
+        g, w1 = self.g, self.g.constant(f"{n}w1", layer.w1.codes[part])
+        c1 = self._constant(f"{n}w1.scale", -LOG2_E * self.root * layer.w1.scale[part])
+        return g.exp2_gate(g.dequantise(g.matmul(self.codes, w1, f"{n}gate"), c1), scale, factor, f"{n}silu")

@@ -45,7 +45,8 @@ class Exp2Gate(Lowering):
     def _bundle(self, m: int, tile: int) -> Bundle:
         b = self.builder()
         v = Pipeline(self.config, b)
-        x, (scale, factor) = self.over_tiles(self.p.x, m, tile), (self.over_tiles(t, 0, tile) for t in self.op.inputs[1:])
+        x, *scales = (self.over_tiles(tensor, m, tile) for tensor in self.op.inputs)
+        scale, factor = scales
         z = binary(v, MulOp.FMUL, x, scale)
         inverse = _inverse(v, z, 1, 1)
         binary(v, MulOp.FMUL, x, factor, to=self.to(self.p.scratch[0], m, tile))

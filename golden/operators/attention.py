@@ -25,20 +25,22 @@ def inverse_norm(x: Float32, eps: float) -> Float32:
     return singles(rsqrt(fadd(squares, constant(x.shape[1] * eps))))
 
 
-def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, factor: Float32) -> Int8:
+def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, scale: Float32, factor: Float32) -> Int8:
     """Projection, rotation of channels 2i and 2i + 1 by one angle, and codes, RoPE (Su et al. 2021).
 
     a = i2f(weights x) in T tiles of L, y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1] (sin holds the sign),
-    row r = f2i8(y[tile r T / R] * factor[r]).
+    row r = f2i8((y[tile r T / R] * scale) * factor[r]).
 
-    int8 [1, K], int8 [T L, K], float32 [1, L] twice, float32 [R, L] -> int8 [R, L].
+    int8 [1, K], int8 [T L, K], float32 [1, L] twice, [1, 1], [R, L] -> int8 [R, L].
     Raises OperatorError for other types or shapes.
     """
     lanes = factor.shape[-1]
     fits = is_matrix(factor) and is_row(cos, lanes) and is_row(sin, lanes) and weights.shape[0] % lanes == 0
-    require(fits, "rope_project", "must be int8 [1, K], int8 [T L, K], float32 [1, L] twice, [R, L]", cos, sin, factor)
+    fits = fits and is_matrix(scale) and scale.shape == (1, 1)
+    rule = "must be int8 [1, K], int8 [T L, K], float32 [1, L] twice, [1, 1], [R, L]"
+    require(fits, "rope_project", rule, cos, sin, scale, factor)
     a = i2f(matmul(x, weights)).reshape(-1, lanes)
-    y = fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1])
+    y = fmul(fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1]), words(scale))
     if len(factor) % len(y):
         raise OperatorError(f"rope_project: {len(factor)} rows of {len(y)} tiles: must be a multiple")
     return f2i8(fmul(np.repeat(y, len(factor) // len(y), axis=0), words(factor))).astype(np.int8)
@@ -92,9 +94,9 @@ def exp2_gate(x: Float32, scale: Float32, factor: Float32) -> Float32:
     """y = (x * factor) * recip(exp2(x * scale) + 1): silu(s x) c for scale = -s log2(e), factor = s c (SwiGLU,
     Shazeer 2020).
 
-    float32 [M, N] and [1, N] twice -> float32 [M, N]. Raises OperatorError for other types or shapes.
+    float32 [M, N] and [1, 1] twice -> float32 [M, N]. Raises OperatorError for other types or shapes.
     """
-    fits = is_matrix(x) and all(is_row(row, x.shape[1]) for row in (scale, factor))
-    require(fits, "exp2_gate", "must be float32 [M, N] and [1, N] twice", x, scale, factor)
+    fits = is_matrix(x) and all(is_matrix(one) and one.shape == (1, 1) for one in (scale, factor))
+    require(fits, "exp2_gate", "must be float32 [M, N] and [1, 1] twice", x, scale, factor)
     sigmoid = recip(fadd(exp2(fmul(words(x), words(scale))), constant(1)))
     return singles(fmul(fmul(words(x), words(factor)), sigmoid))
