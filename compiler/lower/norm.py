@@ -9,6 +9,7 @@ from compiler.bundle import Bundle
 from compiler.lower.base import Lowering, RowLowering, binary
 from compiler.lower.pipeline import Imm, Own, Pipeline, Reg, Rows
 from compiler.lower.reduce import over_lanes, over_tiles, sum_pitch, sum_row
+from golden.operators import SUM_WIDTH
 from hdl.isa import AddOp, IntOp, MulOp, SfuOp
 
 BLOCK = 4
@@ -77,8 +78,20 @@ class InverseNorm(Lowering):
     def bundles(self) -> Iterator[Bundle]:
         b = self.builder()
         v = Pipeline(self.config, b)
-        x, columns = self.over_tiles(self.p.x, 0), self.p.x.shape[1]
-        squares = v.op(MulOp.FMUL, x, x, count=self.placement[self.p.x].tiles, pitch=sum_pitch(self.config))
-        total = v.op(AddOp.FADD, sum_row(self, v, squares), Imm.of(columns * self.op.epsilon))
+        total = v.op(AddOp.FADD, self._sum(v), Imm.of(self.p.x.shape[1] * self.op.epsilon))
         v.op(SfuOp.RSQRT, total, to=self.to(self.p.output, 0))
         yield b.build()
+
+    def _sum(self, v: Pipeline) -> Reg:
+        """Of four tiles, halves of one row of the sum, those that are added follow one another."""
+        x, tiles = self.over_tiles(self.p.x, 0), self.placement[self.p.x].tiles
+        if tiles == 4 and tiles * self.config.lanes == SUM_WIDTH:
+            even, odd = (self._pair(v, i) for i in range(2))
+            return over_lanes(self, v, AddOp.FADD, v.op(AddOp.FADD, v.op(IntOp.PASS, even), odd))
+        return sum_row(self, v, v.op(MulOp.FMUL, x, x, count=tiles, pitch=sum_pitch(self.config)))
+
+    def _pair(self, v: Pipeline, tile: int) -> Reg:
+        """The squares of two tiles, added."""
+        a, b = (self.over_tiles(self.p.x, 0, tile + distance) for distance in (0, 2))
+        first, second = v.op(MulOp.FMUL, a, a), v.op(MulOp.FMUL, b, b)
+        return v.op(AddOp.FADD, v.op(IntOp.PASS, first), second)
