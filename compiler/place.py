@@ -21,6 +21,9 @@ from compiler.ir import CompileError, Graph, OpKind, Tensor
 from compiler.reads import rows_read
 from hdl.config import Direction, LpuConfig, MemoryGroup, Unit, UnitKind
 
+NOISE = 3.0
+"""Largest factor by which a trial changes the weight of a collision."""
+
 
 @dataclass(frozen=True)
 class Allocation:
@@ -98,6 +101,8 @@ class Placement:
 
 def place(config: LpuConfig, graph: Graph, passes: Sequence[Pass], trial: int = 0) -> Placement:
     """First-fit placement, longest-lived tensors first, larger before smaller; states from the top down.
+
+    ``trial``: which of several placements; states are at the same addresses in all of them.
 
     Raises CompileError with a table of all tensors and their bytes when one does not fit, or is both weights and data.
     """
@@ -271,7 +276,9 @@ class _Placer:
         units = {other: self[other].unit for other in together if other in self.allocations}
         units |= {other: records[other] for other in together if other in records}
         found = sum(n for other, n in together.items() if units.get(other) == unit)
-        return found if self._rng is None or request.tensor.mutable else found * self._rng.uniform(1, NOISE) + self._rng.random()
+        if self._rng is None or request.tensor.mutable:
+            return found
+        return found * self._rng.uniform(1, NOISE) + self._rng.random()
 
     def __getitem__(self, tensor: Tensor) -> Allocation:
         return self.allocations[tensor]
@@ -323,9 +330,6 @@ class _Placer:
 
 def _is_state(request: _Request) -> bool:
     return request.tensor.mutable and request.unit_kind is UnitKind.DATA_MEMORY
-
-
-NOISE = 2.0
 
 
 def _read_together(config: LpuConfig, passes: Sequence[Pass]) -> dict[Tensor, Counter[Tensor]]:

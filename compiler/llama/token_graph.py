@@ -220,7 +220,9 @@ class _Builder:
         w2_scale = self._constant(f"{n}w2.scale", layer.w2.scale)
         for i, (part, gate) in enumerate(zip(parts, gates, strict=True)):
             m = f"{n}{i}."
-            hidden = g.rescale(g.matmul(self.codes, g.constant(f"{m}w3", layer.w3.codes[part]), f"{m}up"), gate, f"{m}hidden")
+            hidden = g.rescale(
+                g.matmul(self.codes, g.constant(f"{m}w3", layer.w3.codes[part]), f"{m}up"), gate, f"{m}hidden"
+            )
             w2 = g.constant(f"{m}w2", np.ascontiguousarray(layer.w2.codes[:, part]))
             value = g.add(g.dequantise(g.matmul(hidden, w2, f"{m}down"), w2_scale), value, f"{m}ffn.sum")
         g.assign(self.x, value, f"{n}ffn.add")

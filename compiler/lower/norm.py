@@ -7,7 +7,7 @@ from functools import partial
 
 from compiler.bundle import Bundle
 from compiler.lower.base import Lowering, RowLowering, binary
-from compiler.lower.pipeline import Imm, Own, Pipeline, Reg, Rows
+from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows
 from compiler.lower.reduce import over_lanes, over_tiles, sum_pitch, sum_row
 from golden.operators import SUM_WIDTH
 from hdl.isa import AddOp, IntOp, MulOp, SfuOp

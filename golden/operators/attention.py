@@ -9,7 +9,7 @@ import numpy as np
 from golden.numerics import Int8, Int32, exp2, f2i8, fadd, fmul, fsub, i2f, recip, rsqrt
 from golden.operators.integer import matmul
 from golden.operators.operands import Float32, OperatorError, constant, is_matrix, is_row, require, singles, words
-from golden.operators.reductions import row_absmax, row_max, row_sum
+from golden.operators.reductions import row_max, row_sum
 
 _CODES = 127
 """The largest code; probabilities are codes of 1/127."""
