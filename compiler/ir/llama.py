@@ -31,8 +31,8 @@ class LlamaOperators(GraphBase):
         """A rotated projection: int8 [1, K], weights [T L, K], fp32 [1, L] twice, [1, 1], [R, L] -> int8 [R, L].
 
         a = w x in T tiles of L channels; channels 2i and 2i + 1 turn: y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1],
-        so that sin carries the sign; row r = round(y[tile r T / R] * scale * factor[r]). Without ``as_rows`` R = T and the
-        result is one row [1, T L].
+        so that sin carries the sign; row r = round(y[tile r T / R] * scale * factor[r]). Without ``as_rows`` R = T and
+        the result is one row [1, T L].
         """
         name = name or self._auto_name(OpKind.ROPE_PROJECT)
         lanes = factor.shape[1]

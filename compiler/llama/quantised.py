@@ -1,11 +1,10 @@
 """A Llama in int8: weights by output channel, static scales for everything between them.
 
 w ~ codes * scale[:, None]. SmoothQuant: inputs of a product are divided by (largest input)^alpha /
-(largest weight)^(1 - alpha) of their channel and the weights multiplied by it. The inputs behind a norm are the residual
-times the gain; the norm's division comes after the product. Rows
-of w3 are made equally large, which the columns of w2 take back, so that one scale serves the hidden vector. The value
-of a code of an input is part of the weights. The
-two channels that RoPE turns share their scales of wq and wk, and of keys.
+(largest weight)^(1 - alpha) of their channel and the weights multiplied by it. The inputs behind a norm are the
+residual times the gain; the norm's division comes after the product. Rows of w3 are made equally large, which the
+columns of w2 take back, so that one scale serves the hidden vector. The value of a code of an input is part of the
+weights. The two channels that RoPE turns share their scales of wq and wk, and of keys.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class Weights:
 
 @dataclass(frozen=True)
 class QuantisedLayer:
-    """One block. ``attention_norm``, ``ffn_norm`` [dim]: codes of the residual. ``key``, ``value``: the value of a code,
-    [kv_dim]; ``query`` [heads]: what a score of codes is worth, before the division by sqrt(head_dim); ``mixed`` [dim]:
-    the value of a code of attention's result. ``up``: what one in a sum of w3 is in codes of w2's input.
+    """One block. ``attention_norm``, ``ffn_norm`` [dim]: codes of the residual. ``key``, ``value`` [kv_dim], ``mixed``
+    [dim]: the value of a code of keys, values, attention's result; ``query`` [heads]: what a score of codes is worth,
+    before the division by sqrt(head_dim). ``up``: codes of w2's input for a one in a sum of w3, before the gate.
     """
 
     attention_norm: Floats
@@ -59,8 +58,8 @@ class QuantisedLayer:
 
 @dataclass(frozen=True)
 class QuantisedLlama:
-    """``classifier`` is ``embedding``, the same object, where they are tied. ``final_norm`` [dim]: codes of the residual,
-    each worth ``final_step``.
+    """``classifier`` is ``embedding``, the same object, where they are tied. ``final_norm`` [dim]: codes of the
+    residual, each worth ``final_step``.
     """
 
     name: str
