@@ -61,8 +61,8 @@ def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
             return (operators.relu(x),)
         case OpKind.ARGMAX:
             return (operators.argmax(x)[:, None].astype(np.int32),)
-        case OpKind.NORM_QUANTISE:
-            return operators.norm_quantise(x, operands[1], op.epsilon)
+        case OpKind.INVERSE_NORM:
+            return (operators.inverse_norm(x, op.epsilon),)
         case OpKind.ROPE_PROJECT:
             return (operators.rope_project(*operands).reshape(op.output.shape),)
         case OpKind.ATTENTION:

@@ -40,10 +40,14 @@ class Source(enum.StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A pipe does ``op`` with y = ``operand``: a tensor, an immediate word, or None where the operation has no y."""
+    """A pipe does ``op`` with y = ``operand``: a tensor, an immediate word, or None where the operation has no y.
+
+    ``copy``: where the value goes besides the next stage.
+    """
 
     op: PipeOp
     operand: Tensor | int | None = None
+    copy: Tensor | None = None
 
     @property
     def pipe(self) -> PipeKind:
@@ -96,7 +100,8 @@ class Pass:
 
     @property
     def writes(self) -> tuple[Tensor, ...]:
-        return (self.output, *(self.op.extra if self.op is not None else ()), *self.scratch)
+        copies = (stage.copy for stage in self.stages if stage.copy is not None)
+        return (self.output, *copies, *(self.op.extra if self.op is not None else ()), *self.scratch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +145,7 @@ _ROW_KINDS = frozenset(
         OpKind.SCATTER,
         OpKind.KV_INDEX,
         OpKind.KV_SCATTER,
-        OpKind.NORM_QUANTISE,
+        OpKind.INVERSE_NORM,
         OpKind.ROPE_PROJECT,
         OpKind.CAUSAL_MASK,
         OpKind.ATTENTION,
@@ -275,6 +280,11 @@ class _Fuser:
                 before, wide = _widened(step, block)
                 self.passes[number : number + 1] = [*before, self._joined(self.passes[number], wide)]
                 return
+        if self._passes_on(steps[0], block):
+            last = self.passes[-1]
+            stages = (*last.stages[:-1], replace(last.stages[-1], copy=last.output))
+            self.passes[-1] = self._joined(replace(last, stages=stages), steps[0])
+            return
         before, fresh = _widened(next((step for step in steps if not step.x.is_const), steps[0]), block)
         self.passes += [*before, self._joined(Pass(name, Source.SRAM, fresh.x, fresh.x, block=block), fresh)]
 
@@ -297,6 +307,20 @@ class _Fuser:
             and not ready & set(step.operands)
             and (not p.saturates or step.commutes_with_saturation)
             and len(p.stages) + len(step.stages) <= MAX_STAGES
+        )
+
+    def _passes_on(self, step: _Step, block: Iteration | None) -> bool:
+        """Whether the latest pass leaves ``step.x`` in a state and can go on with it as well."""
+        last = self.passes[-1] if self.passes else None
+        return (
+            last is not None
+            and last.output is step.x
+            and step.x.mutable
+            and step.x.dtype.is_wide
+            and last.op is None
+            and last.block == block
+            and not set(last.writes) & set(step.operands)
+            and len(last.stages) + len(step.stages) <= MAX_STAGES
         )
 
     def _joined(self, p: Pass, step: _Step) -> Pass:

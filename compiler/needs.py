@@ -99,12 +99,6 @@ def _quantise_needs(config: LpuConfig, op: Op) -> Needs:
     return (), (Tensor(f"{op.name}.magnitudes", (op.output.shape[0], config.lanes), DType.FP32),)
 
 
-def _norm_needs(config: LpuConfig, op: Op) -> Needs:
-    """The products with the gain, and the scale of their codes."""
-    products = Tensor(f"{op.name}.products", op.output.shape, DType.FP32)
-    return (), (products, Tensor(f"{op.name}.step", (1, 1), DType.FP32))
-
-
 def _rope_needs(config: LpuConfig, op: Op) -> Needs:
     """All bits set; the turned tiles."""
     bits = Tensor(f"{op.name}.bits", (1, 1), DType.INT32, np.full((1, 1), -1, np.int64))
@@ -112,7 +106,7 @@ def _rope_needs(config: LpuConfig, op: Op) -> Needs:
 
 
 def _gate_needs(config: LpuConfig, op: Op) -> Needs:
-    """The scaled values, until their sigmoids are there."""
+    """The values times the factor, until their sigmoids are there."""
     return (), (Tensor(f"{op.name}.scaled", op.output.shape, DType.FP32),)
 
 
@@ -159,7 +153,6 @@ _NEEDS = {
     OpKind.CAUSAL_LIMIT: _limit_needs,
     OpKind.KV_INDEX: _numbers,
     OpKind.CAUSAL_MASK: _mask_needs,
-    OpKind.NORM_QUANTISE: _norm_needs,
     OpKind.QUANTISE: _quantise_needs,
     OpKind.ROPE_PROJECT: _rope_needs,
     OpKind.ATTENTION: _attention_needs,

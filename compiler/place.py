@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.blocks import Block, blocks_of
-from compiler.fuse import Pass, Source
+from compiler.fuse import Pass
 from compiler.image import TensorInfo, tensor_rows
 from compiler.ir import CompileError, Graph, OpKind, Tensor
+from compiler.reads import rows_read
 from hdl.config import Direction, LpuConfig, MemoryGroup, Unit, UnitKind
+
+NOISE = 3.0
+"""Largest factor by which a trial changes the weight of a collision."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +99,19 @@ class Placement:
         )
 
 
-def place(config: LpuConfig, graph: Graph, passes: Sequence[Pass]) -> Placement:
+def place(config: LpuConfig, graph: Graph, passes: Sequence[Pass], trial: int = 0) -> Placement:
     """First-fit placement, longest-lived tensors first, larger before smaller; states from the top down.
+
+    ``trial``: which of several placements; states are at the same addresses in all of them.
 
     Raises CompileError with a table of all tensors and their bytes when one does not fit, or is both weights and data.
     """
     blocks = blocks_of(passes)
     once = [p for p in passes if p.block is None or p.block.number == 0]
     requests = _requests(graph, once)
-    placer = _Placer(config, once, requests)
+    placer = _Placer(config, once, requests, trial)
+    for request in sorted((r for r in requests if _is_state(r)), key=lambda r: r.tensor.name):
+        placer.place(request)
     for block in blocks:
         placer.place_block(block)
     done = {tensor for block in blocks for tensor in block.copies} | set(placer.allocations)
@@ -177,11 +185,12 @@ def spare_rows(config: LpuConfig, cache: Tensor) -> int:
 
 
 class _Placer:
-    def __init__(self, config: LpuConfig, passes: Sequence[Pass], requests: Sequence[_Request]) -> None:
+    def __init__(self, config: LpuConfig, passes: Sequence[Pass], requests: Sequence[_Request], trial: int) -> None:
         self.config = config
+        self._rng = np.random.default_rng(trial) if trial else None
         self.requests = requests
         self.allocations: dict[Tensor, Allocation] = {}
-        self._together = _read_together(passes)
+        self._together = _read_together(config, passes)
         self._indexed = {p.x for p in passes if p.op is not None and p.op.kind in _INDEXED_OPS}
         self._lifetimes: list[tuple[_Request, Allocation]] = []
 
@@ -213,7 +222,7 @@ class _Placer:
         for request in sorted(requests, key=lambda r: -self._conflicts(r.tensor)):
             if request.tensor in block.copies:
                 records[request.tensor] = self._least_collisions(request, records)
-            elif self._conflicts(request.tensor):
+            elif self._conflicts(request.tensor) and request.tensor not in self.allocations:
                 self.place(request, records)
         for unit in self._units(UnitKind.DATA_MEMORY):
             self._place_records(unit, [r for r in requests if records.get(r.tensor) == unit], block)
@@ -231,7 +240,7 @@ class _Placer:
             raise CompileError(f"{request.tensor}: int8 outside weight groups: must not differ between iterations")
         sizes = {r.tensor: self.rows(r) for r in self.requests if r.tensor in records}
 
-        def cost(unit: Unit) -> tuple[int, int]:
+        def cost(unit: Unit) -> tuple[float, int]:
             rows = sum(size for tensor, size in sizes.items() if records[tensor] == unit)
             return self._collisions(request, unit, records), rows
 
@@ -261,12 +270,15 @@ class _Placer:
         """Memory units of a kind in the west hemisphere, where the compiler works."""
         return [unit for unit in self.config.units_of(kind) if unit.outward is Direction.WEST]
 
-    def _collisions(self, request: _Request, unit: Unit, records: Mapping[Tensor, Unit]) -> int:
+    def _collisions(self, request: _Request, unit: Unit, records: Mapping[Tensor, Unit]) -> float:
         """Reads of tensors already in ``unit`` that fall into the same cycles as reads of this one."""
         together = self._together.get(request.tensor, Counter())
         units = {other: self[other].unit for other in together if other in self.allocations}
         units |= {other: records[other] for other in together if other in records}
-        return sum(n for other, n in together.items() if units.get(other) == unit)
+        found = sum(n for other, n in together.items() if units.get(other) == unit)
+        if self._rng is None or request.tensor.mutable:
+            return found
+        return found * self._rng.uniform(1, NOISE) + self._rng.random()
 
     def __getitem__(self, tensor: Tensor) -> Allocation:
         return self.allocations[tensor]
@@ -316,16 +328,17 @@ class _Placer:
         return f"{head}, {total} bytes:\n" + "\n".join(lines)
 
 
-def _read_together(passes: Sequence[Pass]) -> dict[Tensor, Counter[Tensor]]:
-    """For each tensor, how often a pass needs each other one in the same cycles; MATMUL reads x all the time."""
-    together: dict[Tensor, Counter[Tensor]] = {}
+def _is_state(request: _Request) -> bool:
+    return request.tensor.mutable and request.unit_kind is UnitKind.DATA_MEMORY
+
+
+def _read_together(config: LpuConfig, passes: Sequence[Pass]) -> dict[Tensor, Counter[Tensor]]:
+    """For each tensor, how many rows of each other one are read while a pass reads rows of it."""
+    together: dict[Tensor, Counter[Tensor]] = {tensor: Counter() for p in passes for tensor in p.tensors}
     for p in passes:
-        weight = 4 if p.source is Source.MATMUL else 2
-        touched = dict.fromkeys((*p.reads, *p.writes))
-        for a in touched:
-            for b in touched:
-                if a is not b:
-                    together.setdefault(a, Counter())[b] += weight if p.x in (a, b) else 1
+        rows = rows_read(config, p)
+        for a in rows:
+            together[a].update({b: min(rows[a], rows[b]) for b in rows if b is not a})
         for a, b in _pairs(p):
             if a is not b:
                 together[a][b] += _MUST
@@ -349,8 +362,12 @@ def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
             yield scores, p.op.inputs[4]
         case OpKind.ROPE_PROJECT:
             yield p.scratch[0], p.op.inputs[4]
-        case OpKind.NORM_QUANTISE | OpKind.EXP2_GATE | OpKind.RMS_NORM:
+            yield p.scratch[0], p.op.inputs[5]
+        case OpKind.RMS_NORM:
             yield p.op.inputs[0], p.op.inputs[1]
+        case OpKind.EXP2_GATE:
+            yield p.op.inputs[0], p.op.inputs[1]
+            yield p.op.inputs[0], p.op.inputs[2]
         case OpKind.NOISE:
             yield p.scratch[0], p.consts[0]
 

@@ -44,12 +44,9 @@ def number(value: int) -> np.ndarray:
 
 @all_cores
 @pytest.mark.parametrize("columns", [16, 64, 72])
-def test_norm_quantise(config: LpuConfig, columns: int) -> None:
+def test_inverse_norm(config: LpuConfig, columns: int) -> None:
     graph = Graph("norm")
-    gain = graph.constant("gain", 1 + singles(1, 1, columns, scale=0.2), "fp32")
-    q, scale = graph.norm_quantise(graph.input("x", (1, columns), "fp32"), gain)
-    graph.output(q)
-    graph.output(scale)
+    graph.output(graph.inverse_norm(graph.input("x", (1, columns), "fp32")))
     zero = np.zeros((1, columns), np.float32)
     check(config, graph, {"x": singles(2, 1, columns)}, {"x": singles(3, 1, columns, scale=50)}, {"x": zero})
 
@@ -61,10 +58,11 @@ def test_rope_project(config: LpuConfig, copies: int) -> None:
     graph = Graph("rope")
     w = graph.constant("w", codes(1, 2 * lanes, 40))
     cos, sin = (graph.input(name, (1, lanes), "fp32") for name in ("cos", "sin"))
-    factor = graph.constant("factor", singles(2, 2 * copies, lanes, scale=2e-3), "fp32")
-    graph.output(graph.rope_project(graph.input("x", (1, 40)), w, cos, sin, factor, as_rows=True))
+    scale = graph.constant("scale", np.full((1, 1), 2e-3, np.float32), "fp32")
+    factor = graph.constant("factor", singles(2, 2 * copies, lanes), "fp32")
+    graph.output(graph.rope_project(graph.input("x", (1, 40)), w, cos, sin, scale, factor, as_rows=True))
     if copies == 1:
-        graph.output(graph.rope_project(graph.inputs[-1], w, cos, sin, factor))
+        graph.output(graph.rope_project(graph.inputs[-1], w, cos, sin, scale, factor))
     angle = np.random.default_rng(3).uniform(0, 6, (1, lanes)).astype(np.float32)
     for seed in (4, 5):
         x = codes(seed, 1, 40).astype(np.int8)
@@ -105,7 +103,8 @@ def test_attention(config: LpuConfig, positions: int, heads: int) -> None:
 @all_cores
 def test_exp2_gate(config: LpuConfig) -> None:
     graph = Graph("silu")
-    graph.output(graph.exp2_gate(graph.input("a", (1, 90), "fp32"), graph.constant("s", singles(2, 1, 90), "fp32")))
+    scale, factor = (graph.constant(n, np.full((1, 1), v, np.float32), "fp32") for n, v in (("s", -0.7), ("c", 3.1)))
+    graph.output(graph.exp2_gate(graph.input("a", (1, 90), "fp32"), scale, factor))
     check(config, graph, {"a": singles(1, 1, 90, scale=4)})
 
 
@@ -163,7 +162,7 @@ def test_refusals() -> None:
     x, i = graph.input("x", (1, 40)), index(graph)
     w, row = graph.constant("w", codes(1, 40, 40)), graph.constant("row", singles(1, 1, 16), "fp32")
     with pytest.raises(CompileError, match="R a multiple of T"):
-        graph.rope_project(x, w, row, row, row)
+        graph.rope_project(x, w, row, row, graph.constant("one", np.ones((1, 1), np.float32), "fp32"), row)
     with pytest.raises(CompileError, match="multiple of 16"):
         graph.causal_mask(i, 40, 16, 1)
     with pytest.raises(CompileError, match="power of two"):

@@ -8,30 +8,31 @@ from golden.operators.noise import MOST_CHANNELS
 
 
 class LlamaOperators(GraphBase):
-    """Norm with quantisation, rotation, attention, gate; embedding and the choice of the next token."""
+    """Norm, rotation, attention, gate; embedding and the choice of the next token."""
 
-    def norm_quantise(self, x: Tensor, gain: Tensor, epsilon: float = 1e-5, name: str = "") -> tuple[Tensor, Tensor]:
-        """(q, s): u = x * gain, q = round(127 u / max|u|), s = max|u| / 127 / sqrt(mean x^2 + epsilon): q s ~ RMSNorm.
-
-        fp32 [1, N], constant gain [1, N] -> int8 [1, N], fp32 [1, 1].
-        """
-        name = name or self._auto_name(OpKind.NORM_QUANTISE)
+    def inverse_norm(self, x: Tensor, epsilon: float = 1e-5, name: str = "") -> Tensor:
+        """s = 1 / sqrt(sum x^2 + N epsilon), so that x sqrt(N) s is x's RMSNorm: fp32 [1, N] -> fp32 [1, 1]."""
+        name = name or self._auto_name(OpKind.INVERSE_NORM)
         self._require_several(name, x)
         self._require(x.shape[0] == 1, name, x, "must have one row")
-        self._require_row(name, gain, x.shape[1])
-        self._require(gain.is_const, name, gain, "must be a constant")
-        scale = self._tensor(f"{name}.scale", (1, 1), DType.FP32)
-        q = self._op(OpKind.NORM_QUANTISE, name, (x, gain), x.shape, DType.INT8, extra=(scale,), epsilon=epsilon)
-        return q, scale
+        return self._op(OpKind.INVERSE_NORM, name, (x,), (1, 1), DType.FP32, epsilon=epsilon)
 
     def rope_project(
-        self, x: Tensor, w: Tensor, cos: Tensor, sin: Tensor, factor: Tensor, as_rows: bool = False, name: str = ""
+        self,
+        x: Tensor,
+        w: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        scale: Tensor,
+        factor: Tensor,
+        as_rows: bool = False,
+        name: str = "",
     ) -> Tensor:
-        """A rotated projection: int8 [1, K], weights [T L, K], fp32 [1, L] twice, fp32 [R, L] -> int8 [R, L].
+        """A rotated projection: int8 [1, K], weights [T L, K], fp32 [1, L] twice, [1, 1], [R, L] -> int8 [R, L].
 
         a = w x in T tiles of L channels; channels 2i and 2i + 1 turn: y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1],
-        so that sin carries the sign; row r = round(y[tile r T / R] * factor[r]). Without ``as_rows`` R = T and the
-        result is one row [1, T L].
+        so that sin carries the sign; row r = round(y[tile r T / R] * scale * factor[r]). Without ``as_rows`` R = T and
+        the result is one row [1, T L].
         """
         name = name or self._auto_name(OpKind.ROPE_PROJECT)
         lanes = factor.shape[1]
@@ -44,8 +45,9 @@ class LlamaOperators(GraphBase):
         for row in (cos, sin):
             self._require_row(name, row, lanes)
         self._require(factor.dtype is DType.FP32, name, factor, "must be fp32")
+        self._require_float(name, scale, (1, 1))
         shape = factor.shape if as_rows else (1, w.shape[0])
-        return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, factor), shape, DType.INT8)
+        return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, scale, factor), shape, DType.INT8)
 
     def causal_mask(self, position: Tensor, n: int, width: int, copies: int, name: str = "") -> Tensor:
         """0 for positions up to ``position``, -inf beyond: int32 [1, 1] -> fp32 [1, n copies].
@@ -103,12 +105,16 @@ class LlamaOperators(GraphBase):
         self._require(x.dtype is not DType.FP32, name, x, "must be int8 or int32")
         return self._op(OpKind.TO_FLOAT, name, (x,), x.shape, DType.FP32)
 
-    def exp2_gate(self, x: Tensor, scale: Tensor, name: str = "") -> Tensor:
-        """y = z / (1 + 2^z), z = x * scale[0]: fp32 [M, N], fp32 [1, N]; -log2(e) silu(s x) for scale = -s log2(e)."""
+    def exp2_gate(self, x: Tensor, scale: Tensor, factor: Tensor, name: str = "") -> Tensor:
+        """y = x * factor / (1 + 2^(x * scale)): fp32 [1, N], fp32 [1, 1] twice -> fp32 [1, N].
+
+        silu(s x) c for scale = -s log2(e) and factor = s c.
+        """
         name = name or self._auto_name(OpKind.EXP2_GATE)
-        self._require_float(name, x)
-        self._require_row(name, scale, x.shape[1])
-        return self._op(OpKind.EXP2_GATE, name, (x, scale), x.shape, DType.FP32)
+        self._require_float(name, x, (1, x.shape[1]))
+        self._require_float(name, scale, (1, 1))
+        self._require_float(name, factor, (1, 1))
+        return self._op(OpKind.EXP2_GATE, name, (x, scale, factor), x.shape, DType.FP32)
 
     def argmax_rounded(self, x: Tensor, name: str = "") -> Tensor:
         """The column of the largest of finite values without their last bits: fp32 [1, N] -> int32 [1, 1].

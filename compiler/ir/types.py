@@ -52,7 +52,7 @@ class OpKind(enum.StrEnum):
     SCATTER = "scatter"
     KV_INDEX = "kv_index"
     KV_SCATTER = "kv_scatter"
-    NORM_QUANTISE = "norm_quantise"
+    INVERSE_NORM = "inverse_norm"
     ROPE_PROJECT = "rope_project"
     CAUSAL_MASK = "causal_mask"
     ATTENTION = "attention"

@@ -21,8 +21,9 @@ Floats = NDArray[np.float64]
 class LayerRanges:
     """Largest magnitudes of one layer, by channel.
 
-    ``attention_input``, ``ffn_input`` [dim] (norms with gain), ``hidden`` [hidden], ``key`` (of pairs) and ``value``
-    [kv_dim], ``query`` (of pairs) and ``mixed`` (attention's result) [dim].
+    ``attention_input``, ``ffn_input`` [dim] (the residual times the norm's gain, not divided by its root mean square),
+    ``hidden`` [hidden], ``key`` (of pairs) and ``value`` [kv_dim], ``query`` (of pairs) and ``mixed`` (attention's
+    result) [dim], ``residual`` [dim] (behind the layer).
     """
 
     attention_input: Floats
@@ -32,6 +33,7 @@ class LayerRanges:
     mixed: Floats
     ffn_input: Floats
     hidden: Floats
+    residual: Floats
 
 
 def calibrate(model: Llama, texts: Sequence[Sequence[int]]) -> tuple[LayerRanges, ...]:
@@ -58,12 +60,13 @@ def _block(shape: LlamaShape, layer: Layer, x: Floats) -> tuple[Floats, LayerRan
     a = _norm(x, layer.attention_norm, shape.epsilon)
     q, k, v = a @ layer.wq.T, a @ layer.wk.T, a @ layer.wv.T
     mixed = _attention(shape, _turned(shape, q), _turned(shape, k), v)
-    x = x + mixed @ layer.wo.T
+    before, x = x * layer.attention_norm, x + mixed @ layer.wo.T
     f = _norm(x, layer.ffn_norm, shape.epsilon)
     gate = f @ layer.w1.T
     h = gate / (1 + np.exp(-gate)) * (f @ layer.w3.T)
-    found = LayerRanges(_most(a), _most(_lengths(q)), _most(_lengths(k)), _most(v), _most(mixed), _most(f), _most(h))
-    return x + h @ layer.w2.T, found
+    after = x + h @ layer.w2.T
+    ranges = (before, _lengths(q), _lengths(k), v, mixed, x * layer.ffn_norm, h, after)
+    return after, LayerRanges(*map(_most, ranges))
 
 
 def _most(x: Floats) -> Floats:

@@ -1,9 +1,10 @@
-"""A Llama in int8: weights by output channel, static scales for keys, values, queries and attention's result.
+"""A Llama in int8: weights by output channel, static scales for everything between them.
 
-w ~ codes * scale[:, None]. SmoothQuant: what the norms feed is divided by (largest input)^alpha /
-(largest weight)^(1 - alpha) of its channel and the weights multiplied by it; the factors go into the norms' gains. Rows
-of w3 are made equally large, which the columns of w2 take back, so that the hidden vector needs no scale by channel.
-The two channels that RoPE turns share their scales of wq and wk, and of keys.
+w ~ codes * scale[:, None]. SmoothQuant: inputs of a product are divided by (largest input)^alpha /
+(largest weight)^(1 - alpha) of their channel and the weights multiplied by it. The inputs behind a norm are the
+residual times the gain; the norm's division comes after the product. Rows of w3 are made equally large, which the
+columns of w2 take back, so that one scale serves the hidden vector. The value of a code of an input is part of the
+weights. The two channels that RoPE turns share their scales of wq and wk, and of keys.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class Weights:
 
 @dataclass(frozen=True)
 class QuantisedLayer:
-    """One block. ``key``, ``value``: the value of a code, [kv_dim]; ``query`` [heads]: what a score of codes is worth,
-    before the division by sqrt(head_dim); ``mixed`` [dim]: the value of a code of attention's result. ``up``: the one
-    scale of all channels of w3.
+    """One block. ``attention_norm``, ``ffn_norm`` [dim]: codes of the residual. ``key``, ``value`` [kv_dim], ``mixed``
+    [dim]: the value of a code of keys, values, attention's result; ``query`` [heads]: what a score of codes is worth,
+    before the division by sqrt(head_dim). ``up``: codes of w2's input for a one in a sum of w3, before the gate.
     """
 
     attention_norm: Floats
@@ -57,13 +58,16 @@ class QuantisedLayer:
 
 @dataclass(frozen=True)
 class QuantisedLlama:
-    """``classifier`` is ``embedding``, the same object, where they are tied."""
+    """``classifier`` is ``embedding``, the same object, where they are tied. ``final_norm`` [dim]: codes of the
+    residual, each worth ``final_step``.
+    """
 
     name: str
     shape: LlamaShape
     embedding: Weights
     layers: tuple[QuantisedLayer, ...]
     final_norm: Floats
+    final_step: float
     classifier: Weights
 
 
@@ -72,18 +76,20 @@ def quantise_llama(model: Llama, ranges: Sequence[LayerRanges], alpha: float = A
     embedding = _weights(model.embedding)
     layers = tuple(_layer(model.shape, *pair, alpha) for pair in zip(model.layers, ranges, strict=True))
     classifier = embedding if model.is_tied else _weights(model.classifier)
-    return QuantisedLlama(model.name, model.shape, embedding, layers, model.final_norm.astype(np.float64), classifier)
+    step = _one_step(ranges[-1].residual * np.abs(model.final_norm))
+    final_norm = model.final_norm.astype(np.float64) / step
+    return QuantisedLlama(model.name, model.shape, embedding, layers, final_norm, step, classifier)
 
 
 def _layer(shape: LlamaShape, layer: Layer, ranges: LayerRanges, alpha: float) -> QuantisedLayer:
-    to_attention = _smoothing(ranges.attention_input, [layer.wq, layer.wk, layer.wv], alpha)
-    to_ffn = _smoothing(ranges.ffn_input, [layer.w1, layer.w3], alpha)
+    to_attention = _codes(ranges.attention_input, [layer.wq, layer.wk, layer.wv], alpha)
+    to_ffn = _codes(ranges.ffn_input, [layer.w1, layer.w3], alpha)
     up = np.abs(layer.w3 * to_ffn).max(axis=1)
     to_w2 = np.where(up > 0, up / up.max(), 1.0)
+    w3, hidden = _weights(layer.w3 * to_ffn / to_w2[:, None]), _one_step(ranges.hidden / to_w2)
     key, value, mixed = (_step(r) for r in (ranges.key, ranges.value, ranges.mixed))
     group = shape.heads // shape.kv_heads
     weighted = ranges.query * np.repeat(key.reshape(shape.kv_heads, -1), group, axis=0).ravel()
-    w3 = _weights(layer.w3 * to_ffn / to_w2[:, None])
     return QuantisedLayer(
         attention_norm=layer.attention_norm / to_attention,
         wq=_weights(layer.wq * to_attention, by_pair=True),
@@ -92,9 +98,9 @@ def _layer(shape: LlamaShape, layer: Layer, ranges: LayerRanges, alpha: float) -
         wo=_weights(layer.wo * mixed),
         ffn_norm=layer.ffn_norm / to_ffn,
         w1=_weights(layer.w1 * to_ffn),
-        w2=_weights(layer.w2 * to_w2),
+        w2=_weights(layer.w2 * to_w2 * hidden),
         w3=w3,
-        up=float(w3.scale[0]),
+        up=float(w3.scale[0] / hidden),
         key=key,
         value=value,
         query=_step(weighted.reshape(shape.heads, -1).max(axis=1)),
@@ -105,6 +111,17 @@ def _layer(shape: LlamaShape, layer: Layer, ranges: LayerRanges, alpha: float) -
 def _step(largest: Floats) -> Floats:
     """What a code is worth; 1 for channels that are always zero."""
     return np.where(largest > 0, largest, CODE_MAX) / CODE_MAX
+
+
+def _one_step(largest: Floats) -> float:
+    """What a code is worth, the same in all channels."""
+    return float(_step(largest.max(keepdims=True))[0])
+
+
+def _codes(inputs: Floats, weights: Sequence[NDArray[np.float32]], alpha: float) -> Floats:
+    """What a code of each channel of an input is worth."""
+    smoothing = _smoothing(inputs, weights, alpha)
+    return smoothing * _one_step(inputs / smoothing)
 
 
 def _smoothing(inputs: Floats, weights: Sequence[NDArray[np.float32]], alpha: float) -> Floats:

@@ -1,6 +1,7 @@
 """The graph of one token of a Llama, from the token in SRAM to the next one; everything that varies is data.
 
-States: ``token`` and ``position`` [1, 1]; ``tokens``, the sequence, L a row, -1 where it is open; the residual ``x``;
+States: ``token`` and ``position`` [1, 1]; ``tokens``, the sequence, L a row, -1 where it is open; the residual ``x``
+and its ``codes``, which the next product takes;
 ``counter`` and ``temperature`` of the noise, where there is some; keys and values of every layer. The bucket, how many
 positions attention looks at, is all that programs for one model differ in.
 """
@@ -24,6 +25,8 @@ OPEN = -1
 LOG2_E = math.log2(math.e)
 STEP = 16
 """Positions between two coarse angles."""
+PART = 4
+"""Tiles of the hidden channels that w2 is applied to at a time."""
 
 
 def token_graph(config: LpuConfig, model: QuantisedLlama, context: int, bucket: int, sampling: bool = False) -> Graph:
@@ -46,18 +49,24 @@ class _Builder:
     def __init__(self, g: Graph, config: LpuConfig, model: QuantisedLlama, context: int, bucket: int) -> None:
         self.g, self.config, self.model, self.context, self.bucket = g, config, model, context, bucket
         self.shape, self.layout, self.copies = model.shape, HeadLayout(config, model.shape), config.superlanes
+        self.root = math.sqrt(model.shape.dim)
+        """What the reciprocal of a root of a sum of squares becomes that of their mean by."""
         self.position = g.state("position", [[0]], "int32")
         self.chosen = g.state("token", [[1]], "int32")
         self.tokens = g.state("tokens", np.full((context // config.lanes + 1, config.lanes), OPEN), "int32")
         self.x = g.state("x", np.zeros((1, self.shape.dim), np.float32), "fp32")
+        self.codes = g.state("codes", np.zeros((1, self.shape.dim), np.int8))
 
     def token(self, sampling: bool) -> None:
         self._caches()
         self._tables()
         self._embedding()
+        norms = [*(layer.attention_norm for layer in self.model.layers), self.model.final_norm]
+        self._encode("start.gain", norms[0])
         for number, layer in enumerate(self.model.layers):
             with self.g.iteration("layer", number):
                 self._layer(f"l{number}.", layer, *self.caches[number])
+                self._encode(f"l{number}.gain", norms[number + 1])
         self._next(self._choice(sampling))
 
     def _constant(self, name: str, value: np.ndarray) -> Tensor:
@@ -66,6 +75,10 @@ class _Builder:
     def _weights(self, name: str, weights: Weights, scale: float | Floats = 1.0) -> tuple[Tensor, Tensor]:
         """The codes, and the row of scales."""
         return self.g.constant(name, weights.codes), self._constant(f"{name}.scale", weights.scale * scale)
+
+    def _encode(self, name: str, norm: Floats) -> None:
+        """The residual's codes for the norm that comes next."""
+        self.g.assign(self.codes, self.g.quantise_static(self.x, self._constant(name, norm)), f"{name}.codes")
 
     # ------------------------------------------------------------------ around
 
@@ -117,15 +130,16 @@ class _Builder:
     def _choice(self, sampling: bool) -> Tensor:
         """The token of the largest logit, or of the largest sum of logit and noise."""
         g, model = self.g, self.model
-        gain = self._constant("final.gain", model.final_norm)
-        q, scale = g.norm_quantise(self.x, gain, self.shape.epsilon, "final.norm")
+        scale = g.inverse_norm(self.x, self.shape.epsilon, "final.norm")
         table = self.table
         if model.classifier is not model.embedding:
             table = g.constant("classifier", model.classifier.codes)
-        factor = g.mul(self._constant("classifier.scale", model.classifier.scale), scale)
-        logits = g.dequantise(g.matmul(q, table, "classify"), factor, name="logits")
+        value = model.classifier.scale * (model.final_step * self.root)
+        products = g.matmul(self.codes, table, "classify")
+        relative = g.dequantise(products, self._constant("classifier.scale", value), name="relative")
+        logits = g.mul(relative, scale, "logits")
         g.output(logits)
-        return g.argmax_rounded(g.add(logits, self._noise(), "noisy") if sampling else logits, "choice")
+        return g.argmax_rounded(g.add(logits, self._noise(), "noisy") if sampling else relative, "choice")
 
     def _noise(self) -> Tensor:
         """Temperature times Gumbel noise of a counter that moves on with the position."""
@@ -152,41 +166,39 @@ class _Builder:
     # ------------------------------------------------------------------- layer
 
     def _layer(self, n: str, layer: QuantisedLayer, keys: Tensor, values: Tensor) -> None:
-        g, epsilon = self.g, self.shape.epsilon
-        q, scale = g.norm_quantise(self.x, self._constant(f"{n}gain", layer.attention_norm), epsilon, f"{n}norm")
-        self._cache_keys(n, layer, q, scale, keys)
-        queries = self._queries(n, layer, q, scale)
-        self._cache_values(n, layer, q, scale, values)
+        g, scale = self.g, self.g.inverse_norm(self.x, self.shape.epsilon, f"{n}norm")
+        self._cache_keys(n, layer, scale, keys)
+        queries = self._queries(n, layer, scale)
+        self._cache_values(n, layer, scale, values)
         mixed = self._attention(n, layer, queries, keys, values)
         columns = take(layer.wo.codes.T, self.layout.queries().ravel()).T
         wo, wo_scale = self._weights(f"{n}wo", Weights(np.ascontiguousarray(columns), layer.wo.scale))
         g.assign(self.x, g.add(g.dequantise(g.matmul(mixed, wo, f"{n}project"), wo_scale), self.x), f"{n}add")
+        self._encode(f"{n}ffn.gain", layer.ffn_norm)
         self._feed_forward(n, layer)
 
-    def _cache_keys(self, n: str, layer: QuantisedLayer, q: Tensor, scale: Tensor, keys: Tensor) -> None:
+    def _cache_keys(self, n: str, layer: QuantisedLayer, scale: Tensor, keys: Tensor) -> None:
         channels = self.layout.keys()
-        factor = take(layer.wk.scale / layer.key, channels)
         w = self.g.constant(f"{n}wk", take(layer.wk.codes, channels.ravel()))
-        factors = self.g.mul(self._constant(f"{n}wk.scale", factor), scale, f"{n}key.factor")
-        row = self.g.rope_project(q, w, self.cos, self.sin, factors, name=f"{n}key")
+        factor = self._constant(f"{n}wk.scale", take(self.root * layer.wk.scale / layer.key, channels))
+        row = self.g.rope_project(self.codes, w, self.cos, self.sin, scale, factor, name=f"{n}key")
         self.g.kv_scatter(keys, self.places[0], row, f"{n}cache.keys")
 
-    def _queries(self, n: str, layer: QuantisedLayer, q: Tensor, scale: Tensor) -> Tensor:
+    def _queries(self, n: str, layer: QuantisedLayer, scale: Tensor) -> Tensor:
         """Codes of the queries, a head a row; the scale of each channel of keys is part of theirs."""
         group, width = self.layout.group, self.shape.head_dim
         key = np.repeat(layer.key.reshape(self.shape.kv_heads, width), group, axis=0).ravel()
-        factor = take(layer.wq.scale * key / np.repeat(layer.query, width), self.layout.rows())
+        factor = take(self.root * layer.wq.scale * key / np.repeat(layer.query, width), self.layout.rows())
         w = self.g.constant(f"{n}wq", take(layer.wq.codes, self.layout.queries().ravel()))
-        factors = self.g.mul(self._constant(f"{n}wq.scale", factor), scale, f"{n}query.factor")
-        return self.g.rope_project(q, w, self.cos, self.sin, factors, True, f"{n}query")
+        factors = self._constant(f"{n}wq.scale", factor)
+        return self.g.rope_project(self.codes, w, self.cos, self.sin, scale, factors, True, f"{n}query")
 
-    def _cache_values(self, n: str, layer: QuantisedLayer, q: Tensor, scale: Tensor, values: Tensor) -> None:
+    def _cache_values(self, n: str, layer: QuantisedLayer, scale: Tensor, values: Tensor) -> None:
         channels = self.layout.values().ravel()
         w = self.g.constant(f"{n}wv", take(layer.wv.codes, channels))
-        factor = self.g.mul(
-            self._constant(f"{n}wv.scale", take(layer.wv.scale / layer.value, channels)), scale, f"{n}value.factor"
-        )
-        row = self.g.rescale(self.g.matmul(q, w, f"{n}value"), factor)
+        factor = self._constant(f"{n}wv.scale", take(self.root * layer.wv.scale / layer.value, channels))
+        value = self.g.mul(self.g.to_float(self.g.matmul(self.codes, w, f"{n}value")), scale)
+        row = self.g.quantise_static(value, factor)
         self.g.kv_scatter(values, self.places[-1], row, f"{n}cache.values")
 
     def _attention(self, n: str, layer: QuantisedLayer, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -198,16 +210,29 @@ class _Builder:
         return self.g.attention(queries, keys, values, self.mask, exponent, factor, self.layout.heads, f"{n}attention")
 
     def _feed_forward(self, n: str, layer: QuantisedLayer) -> None:
-        g, gain = self.g, self._constant(f"{n}ffn.gain", layer.ffn_norm)
-        q, scale = g.norm_quantise(self.x, gain, self.shape.epsilon, f"{n}ffn.norm")
-        w1, c1 = self._weights(f"{n}w1", layer.w1, -LOG2_E)
-        f1 = g.mul(c1, scale, f"{n}w1.factor")
-        gate = g.exp2_gate(g.to_float(g.matmul(q, w1, f"{n}gate")), f1, f"{n}silu")
-        w3 = g.constant(f"{n}w3", layer.w3.codes)
-        hidden = g.mul(g.to_float(g.matmul(q, w3, f"{n}up")), gate, f"{n}hidden")
-        w2, c2 = self._weights(f"{n}w2", layer.w2, -layer.up / LOG2_E)
-        scaled = g.mul(c2, scale, f"{n}w2.scaled")
-        codes, step = g.quantise(hidden, f"{n}hidden.codes")
-        f2 = g.mul(scaled, step, f"{n}w2.factor")
-        down = g.dequantise(g.matmul(codes, w2, f"{n}down"), f2)
-        g.assign(self.x, g.add(down, self.x), f"{n}ffn.add")
+        """x + w2 (silu(w1 x) * w3 x), in parts of the hidden channels: w2 is on some while w3 is on others."""
+        g, scale = self.g, self.g.inverse_norm(self.x, self.shape.epsilon, f"{n}ffn.norm")
+        parts = [slice(first, first + PART * self.config.lanes) for first in self._parts()]
+        to_codes = self._constant(f"{n}w3.scale", np.full((1, 1), -layer.up * self.root / LOG2_E))
+        factor = g.mul(g.mul(scale, scale), to_codes, f"{n}w3.factor")
+        gates = [self._gate(f"{n}{i}.", layer, part, scale, factor) for i, part in enumerate(parts)]
+        value = self.x
+        w2_scale = self._constant(f"{n}w2.scale", layer.w2.scale)
+        for i, (part, gate) in enumerate(zip(parts, gates, strict=True)):
+            m = f"{n}{i}."
+            hidden = g.rescale(
+                g.matmul(self.codes, g.constant(f"{m}w3", layer.w3.codes[part]), f"{m}up"), gate, f"{m}hidden"
+            )
+            w2 = g.constant(f"{m}w2", np.ascontiguousarray(layer.w2.codes[:, part]))
+            value = g.add(g.dequantise(g.matmul(hidden, w2, f"{m}down"), w2_scale), value, f"{m}ffn.sum")
+        g.assign(self.x, value, f"{n}ffn.add")
+
+    def _parts(self) -> range:
+        """The first channel of each part of the hidden ones."""
+        return range(0, self.shape.hidden, PART * self.config.lanes)
+
+    def _gate(self, n: str, layer: QuantisedLayer, part: slice, scale: Tensor, factor: Tensor) -> Tensor:
+        """What codes of some hidden channels are for each of w3's sums."""
+        g, w1 = self.g, self.g.constant(f"{n}w1", layer.w1.codes[part])
+        c1 = self._constant(f"{n}w1.scale", -LOG2_E * self.root * layer.w1.scale[part])
+        return g.exp2_gate(g.dequantise(g.matmul(self.codes, w1, f"{n}gate"), c1), scale, factor, f"{n}silu")

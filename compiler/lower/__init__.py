@@ -14,7 +14,7 @@ from compiler.lower.base import Lowering
 from compiler.lower.element_wise import ElementWise
 from compiler.lower.matmul import Matmul
 from compiler.lower.noise import Noise
-from compiler.lower.norm import NormQuantise, Quantise, RmsNorm
+from compiler.lower.norm import InverseNorm, Quantise, RmsNorm
 from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Scatter
 from compiler.lower.rope import Rope
 from compiler.lower.rope_project import RopeProject
@@ -36,7 +36,7 @@ _ROWS: dict[OpKind, type[Lowering]] = {
     OpKind.SCATTER: Scatter,
     OpKind.KV_INDEX: KvIndex,
     OpKind.KV_SCATTER: KvScatter,
-    OpKind.NORM_QUANTISE: NormQuantise,
+    OpKind.INVERSE_NORM: InverseNorm,
     OpKind.ROPE_PROJECT: RopeProject,
     OpKind.CAUSAL_MASK: CausalMask,
     OpKind.ATTENTION: Attention,

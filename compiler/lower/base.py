@@ -128,20 +128,25 @@ def chain(
     stages: tuple[Stage, ...],
     x: Operand,
     operand: Callable[[Tensor], Rows],
-    to: Rows,
+    to: Callable[[Tensor], Rows],
+    output: Tensor,
     count: int,
     pitch: int,
 ) -> Reg:
-    """``stages`` one after another on x, the result written: INT PASS where only INT can drive it as int8."""
+    """``stages`` one after another on x, the result written ``to`` where ``output`` is, and copies to theirs.
+
+    INT PASS is the last of them where only INT can drive the result as int8.
+    """
     steps = list(stages)
-    if not steps or (not to.at.wide and steps[-1].pipe is not PipeKind.INT):
+    if not steps or (not to(output).at.wide and steps[-1].pipe is not PipeKind.INT):
         steps.append(Stage(IntOp.PASS))
     value: Operand = x
     for number, stage in enumerate(steps):
         y = operand(stage.operand) if isinstance(stage.operand, Tensor) else _immediate(stage.operand)
         if not _can_take(v.config, stage.pipe, value):
             value = v.op(IntOp.PASS, value, count=count, pitch=pitch)
-        value = binary(v, stage.op, value, y, count, pitch, to if number == len(steps) - 1 else None)
+        goal = output if number == len(steps) - 1 else stage.copy
+        value = binary(v, stage.op, value, y, count, pitch, None if goal is None else to(goal))
     assert isinstance(value, Reg)
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from compiler.bundle import Bundle
 from compiler.ir import Tensor
@@ -25,5 +26,6 @@ class ElementWise(Lowering):
         def operand(tensor: Tensor) -> Rows:
             return x if tensor is self.p.x else self.over_rows(tensor, m, tile)
 
-        chain(Pipeline(self.config, b), self.p.stages, x, operand, self.to(self.p.output, m, tile), 1, 1)
+        to = partial(self.to, m=m, tile=tile)
+        chain(Pipeline(self.config, b), self.p.stages, x, operand, to, self.p.output, 1, 1)
         return b.build()

@@ -47,8 +47,8 @@ class Matmul(Lowering):
         def operand(tensor: Tensor) -> Rows:
             return self.over_rows(tensor, m, tile)
 
-        to = self.to(self.p.output, m, tile, self.out.tiles)
-        chain(Pipeline(self.config, b), self.p.stages, sums, operand, to, rows, pitch)
+        to = partial(self.to, m=m, tile=tile, stride=self.out.tiles)
+        chain(Pipeline(self.config, b), self.p.stages, sums, operand, to, self.p.output, rows, pitch)
         return b.build()
 
     def feed(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int, to: PipeKind) -> Flow:

@@ -1,4 +1,4 @@
-"""RMS norm, quantisation by the largest magnitude of a row, and the two at once."""
+"""RMS norm, its scale alone, and quantisation by the largest magnitude of a row."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from functools import partial
 
 from compiler.bundle import Bundle
 from compiler.lower.base import Lowering, RowLowering, binary
-from compiler.lower.pipeline import Imm, Own, Pipeline, Reg, Rows
+from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows
 from compiler.lower.reduce import over_lanes, over_tiles, sum_pitch, sum_row
+from golden.operators import SUM_WIDTH
 from hdl.isa import AddOp, IntOp, MulOp, SfuOp
 
 BLOCK = 4
@@ -71,42 +72,26 @@ class Quantise(Lowering):
         return b.build()
 
 
-class NormQuantise(Lowering):
-    """c = max |x g| / 127, q = F2I8((x g) * recip(c)); the scale, sqrt(N) c * rsqrt(sum + N epsilon), comes later."""
+class InverseNorm(Lowering):
+    """s = rsqrt(sum(x^2) + N epsilon)"""
 
     def bundles(self) -> Iterator[Bundle]:
-        yield self.at_pitch(self._codes)
-        yield self._scale()
-
-    def _codes(self, pitch: int) -> Bundle:
-        u, c = self.p.scratch
         b = self.builder()
         v = Pipeline(self.config, b)
-        x, gain = self.over_tiles(self.p.x, 0), self.over_tiles(self.op.inputs[1], 0)
-        products = binary(v, MulOp.FMUL, x, gain, self.tiles, pitch, self.to(u, 0))
-        largest = over_lanes(self, v, IntOp.FMAX, _largest(v, products))
-        inverse = v.op(SfuOp.RECIP, v.op(MulOp.FMUL, largest, Imm.of(1 / 127)))
-        v.op(MulOp.FMUL, largest, Imm.of(self.op.output.shape[1] ** 0.5 / 127), to=self.to(c, 0))
-        codes = v.op(MulOp.FMUL, self.over_tiles(u, 0), inverse, count=self.tiles, pitch=pitch)
-        v.op(IntOp.F2I8, codes, count=self.tiles, pitch=pitch, to=self.to(self.p.output, 0))
-        return b.build()
+        total = v.op(AddOp.FADD, self._sum(v), Imm.of(self.p.x.shape[1] * self.op.epsilon))
+        v.op(SfuOp.RSQRT, total, to=self.to(self.p.output, 0))
+        yield b.build()
 
-    def _scale(self) -> Bundle:
-        op = self.op
-        b = self.builder()
-        v = Pipeline(self.config, b)
-        x, columns = self.over_tiles(self.p.x, 0), op.output.shape[1]
-        squares = v.op(MulOp.FMUL, x, x, count=self.tiles, pitch=sum_pitch(self.config))
-        total = v.op(AddOp.FADD, sum_row(self, v, squares), Imm.of(columns * op.epsilon))
-        inverse = v.op(SfuOp.RSQRT, total)
-        v.op(MulOp.FMUL, self.over_tiles(self.p.scratch[1], 0), inverse, to=self.to(op.extra[0], 0))
-        return b.build()
+    def _sum(self, v: Pipeline) -> Reg:
+        """Of four tiles, halves of one row of the sum, those that are added follow one another."""
+        x, tiles = self.over_tiles(self.p.x, 0), self.placement[self.p.x].tiles
+        if tiles == 4 and tiles * self.config.lanes == SUM_WIDTH:
+            even, odd = (self._pair(v, i) for i in range(2))
+            return over_lanes(self, v, AddOp.FADD, v.op(AddOp.FADD, v.op(IntOp.PASS, even), odd))
+        return sum_row(self, v, v.op(MulOp.FMUL, x, x, count=tiles, pitch=sum_pitch(self.config)))
 
-
-def _largest(v: Pipeline, values: Reg) -> Reg:
-    """The largest magnitude of each lane of several results that leave their pipe one after another."""
-    first = v.op(IntOp.FABS, values.element(0))
-    rest = values.count - 1
-    if not rest:
-        return first
-    return v.op(IntOp.FAMAX, values.element(1, rest), Own(first), count=rest, pitch=values.pitch).element(rest - 1)
+    def _pair(self, v: Pipeline, tile: int) -> Reg:
+        """The squares of two tiles, added."""
+        a, b = (self.over_tiles(self.p.x, 0, tile + distance) for distance in (0, 2))
+        first, second = v.op(MulOp.FMUL, a, a), v.op(MulOp.FMUL, b, b)
+        return v.op(AddOp.FADD, v.op(IntOp.PASS, first), second)

@@ -15,19 +15,19 @@ from hdl.isa import AddOp, IntOp, MulOp
 class RopeProject(Matmul):
     """y = a * cos + swap(a * sin), the product with the sine swapped between neighbours by the INT pipe.
 
-    The turned tile goes through SRAM: its factors come late, and tiles follow one another closely without them.
+    The turned tile goes through SRAM: its scale comes late, and tiles follow one another closely without it.
     """
 
     def bundles(self) -> Iterator[Bundle]:
         tiles = self.op.inputs[1].shape[0] // self.config.lanes
         for tile in range(tiles):
             yield self.at_pitch(partial(self._turned, tile))
-        rows = self.op.inputs[4].shape[0] // tiles
+        rows = self.op.inputs[5].shape[0] // tiles
         for tile in range(tiles):
             yield self._codes(tile, rows)
 
     def _turned(self, tile: int, pitch: int) -> Bundle:
-        _, _, cos, sin, _ = self.op.inputs
+        _, _, cos, sin, _, _ = self.op.inputs
         b = self.builder("turn")
         v = Pipeline(self.config, b)
         a = v.op(AddOp.I2F, self.feed(b, 0, 1, tile, pitch, PipeKind.ADD))
@@ -41,8 +41,9 @@ class RopeProject(Matmul):
         """The rows of the result that are made of a tile."""
         b = self.builder("codes")
         v = Pipeline(self.config, b)
-        at = self.placement[self.op.inputs[4]]
+        at = self.placement[self.op.inputs[5]]
         y, factors = self.over_rows(self.p.scratch[0], tile, 0), Rows(at, at.addr + tile * rows, 1)
-        z = v.op(MulOp.FMUL, Rows(y.at, y.addr), factors, count=rows)
+        scaled = v.op(MulOp.FMUL, y, self.over_tiles(self.op.inputs[4], 0))
+        z = v.op(MulOp.FMUL, scaled, factors, count=rows)
         v.op(IntOp.F2I8, z, count=rows, to=Rows(self.out, self.out.addr + tile * rows, 1))
         return b.build()

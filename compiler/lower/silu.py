@@ -1,4 +1,4 @@
-"""The gate of a feed-forward block, by itself and with its product: z / (1 + 2^z), silu(a) * b."""
+"""The gate of a feed-forward block, by itself and with its product: silu(a) c, silu(a) * b."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SiluMul(Lowering):
 
 
 class Exp2Gate(Lowering):
-    """z = x * scale, which waits in SRAM for recip(1 + exp2(z)); a bundle is a tile, to fit between those of others."""
+    """x * factor waits in SRAM for recip(1 + exp2(x * scale)); a bundle is a tile, to fit between those of others."""
 
     def bundles(self) -> Iterator[Bundle]:
         for m in range(self.p.output.shape[0]):
@@ -45,10 +45,13 @@ class Exp2Gate(Lowering):
     def _bundle(self, m: int, tile: int) -> Bundle:
         b = self.builder()
         v = Pipeline(self.config, b)
-        x, scale = self.over_tiles(self.p.x, m, tile), self.over_tiles(self.op.inputs[1], 0, tile)
-        z = binary(v, MulOp.FMUL, x, scale, to=self.to(self.p.scratch[0], m, tile))
+        x, *scales = (self.over_tiles(tensor, m, tile) for tensor in self.op.inputs)
+        scale, factor = scales
+        z = binary(v, MulOp.FMUL, x, scale)
+        inverse = _inverse(v, z, 1, 1)
+        binary(v, MulOp.FMUL, x, factor, to=self.to(self.p.scratch[0], m, tile))
         waiting = self.over_tiles(self.p.scratch[0], m, tile)
-        v.op(MulOp.FMUL, waiting, _inverse(v, z, 1, 1), to=self.to(self.p.output, m, tile))
+        v.op(MulOp.FMUL, waiting, inverse, to=self.to(self.p.output, m, tile))
         return b.build()
 
 

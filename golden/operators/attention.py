@@ -9,45 +9,38 @@ import numpy as np
 from golden.numerics import Int8, Int32, exp2, f2i8, fadd, fmul, fsub, i2f, recip, rsqrt
 from golden.operators.integer import matmul
 from golden.operators.operands import Float32, OperatorError, constant, is_matrix, is_row, require, singles, words
-from golden.operators.reductions import row_absmax, row_max, row_sum
+from golden.operators.reductions import row_max, row_sum
 
 _CODES = 127
 """The largest code; probabilities are codes of 1/127."""
 
 
-def norm_quantise(x: Float32, gain: Float32, eps: float) -> tuple[Int8, Float32]:
-    """RMSNorm as codes and scale, q * s ~ x / sqrt(mean x^2 + eps) * gain.
+def inverse_norm(x: Float32, eps: float) -> Float32:
+    """s = rsqrt(row_sum(x * x) + f32(N eps)): x * sqrt(N) s is RMSNorm (Zhang and Sennrich 2019).
 
-    u = x * gain, q = f2i8(u * recip(row_absmax(u) * f32(1/127))),
-    s = (row_absmax(u) * f32(sqrt(N)/127)) * rsqrt(row_sum(x * x) + f32(N eps)).
-
-    float32 [1, N] x float32 [1, N] -> int8 [1, N] in -127..127, float32 [1, 1]; codes and scale of zeros are 0.
-    Raises OperatorError for other types or shapes.
+    float32 [1, N] -> float32 [1, 1]. Raises OperatorError for other types or shapes.
     """
-    fits = is_matrix(x) and len(x) == 1 and is_row(gain, x.shape[1])
-    require(fits, "norm_quantise", "must be float32 [1, N] twice", x, gain)
-    u = fmul(words(x), words(gain))
-    largest, columns = words(row_absmax(singles(u))), x.shape[1]
+    require(is_matrix(x) and len(x) == 1, "inverse_norm", "must be float32 [1, N]", x)
     squares = words(row_sum(singles(fmul(words(x), words(x)))))
-    inverse = rsqrt(fadd(squares, constant(columns * eps)))
-    codes = f2i8(fmul(u, recip(fmul(largest, constant(1 / _CODES))))).astype(np.int8)
-    return codes, singles(fmul(fmul(largest, constant(math.sqrt(columns) / _CODES)), inverse))
+    return singles(rsqrt(fadd(squares, constant(x.shape[1] * eps))))
 
 
-def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, factor: Float32) -> Int8:
+def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, scale: Float32, factor: Float32) -> Int8:
     """Projection, rotation of channels 2i and 2i + 1 by one angle, and codes, RoPE (Su et al. 2021).
 
     a = i2f(weights x) in T tiles of L, y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1] (sin holds the sign),
-    row r = f2i8(y[tile r T / R] * factor[r]).
+    row r = f2i8((y[tile r T / R] * scale) * factor[r]).
 
-    int8 [1, K], int8 [T L, K], float32 [1, L] twice, float32 [R, L] -> int8 [R, L].
+    int8 [1, K], int8 [T L, K], float32 [1, L] twice, [1, 1], [R, L] -> int8 [R, L].
     Raises OperatorError for other types or shapes.
     """
     lanes = factor.shape[-1]
     fits = is_matrix(factor) and is_row(cos, lanes) and is_row(sin, lanes) and weights.shape[0] % lanes == 0
-    require(fits, "rope_project", "must be int8 [1, K], int8 [T L, K], float32 [1, L] twice, [R, L]", cos, sin, factor)
+    fits = fits and is_matrix(scale) and scale.shape == (1, 1)
+    rule = "must be int8 [1, K], int8 [T L, K], float32 [1, L] twice, [1, 1], [R, L]"
+    require(fits, "rope_project", rule, cos, sin, scale, factor)
     a = i2f(matmul(x, weights)).reshape(-1, lanes)
-    y = fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1])
+    y = fmul(fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1]), words(scale))
     if len(factor) % len(y):
         raise OperatorError(f"rope_project: {len(factor)} rows of {len(y)} tiles: must be a multiple")
     return f2i8(fmul(np.repeat(y, len(factor) // len(y), axis=0), words(factor))).astype(np.int8)
@@ -97,11 +90,13 @@ def margin(scale: Float32) -> Float32:
     return (math.log2(_CODES) / scale.astype(np.float64)).astype(np.float32)
 
 
-def exp2_gate(x: Float32, scale: Float32) -> Float32:
-    """y = z * recip(exp2(z) + 1), z = x * scale: for scale = -s log2(e), y = -log2(e) silu(s x) (SwiGLU, Shazeer 2020).
+def exp2_gate(x: Float32, scale: Float32, factor: Float32) -> Float32:
+    """y = (x * factor) * recip(exp2(x * scale) + 1): silu(s x) c for scale = -s log2(e), factor = s c (SwiGLU,
+    Shazeer 2020).
 
-    float32 [M, N] and [1, N] -> float32 [M, N]. Raises OperatorError for other types or shapes.
+    float32 [M, N] and [1, 1] twice -> float32 [M, N]. Raises OperatorError for other types or shapes.
     """
-    require(is_matrix(x) and is_row(scale, x.shape[1]), "exp2_gate", "must be float32 [M, N] and [1, N]", x, scale)
-    z = fmul(words(x), words(scale))
-    return singles(fmul(z, recip(fadd(exp2(z), constant(1)))))
+    fits = is_matrix(x) and all(is_matrix(one) and one.shape == (1, 1) for one in (scale, factor))
+    require(fits, "exp2_gate", "must be float32 [M, N] and [1, 1] twice", x, scale, factor)
+    sigmoid = recip(fadd(exp2(fmul(words(x), words(scale))), constant(1)))
+    return singles(fmul(fmul(words(x), words(factor)), sigmoid))
