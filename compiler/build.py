@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.bundle import Bundle, Slot
+from compiler.bundle import Slot
 from compiler.emit import Emission, emit
 from compiler.fuse import Pass, fuse
 from compiler.image import DTYPES, MemoryBlock, ProgramImage, TensorInfo, pack_tensor, tensor_addresses
@@ -24,7 +24,9 @@ from compiler.verify import verify
 from hdl.config import LpuConfig
 
 PLACEMENTS = 8
-"""Placements that a program with some effort chooses from: 3 to 5 % of the cycles for half a second each."""
+"""Placements that a program with some effort, or a short one, chooses from: 3 to 5 % of a Llama's cycles."""
+SHORT = 16
+"""Passes of a program for which a placement costs some hundredths of a second."""
 OWN_ORDER = -1
 """Effort with which the scheduler tries no order but that of the bundles."""
 
@@ -41,7 +43,7 @@ class CompiledProgram:
 def compile_graph(config: LpuConfig, graph: Graph, steps: int | None = None, effort: int = 0) -> CompiledProgram:
     """Compile and verify; ``steps``: the program runs the graph that often, from state to state.
 
-    ``effort``: how many orders the scheduler tries; with any, PLACEMENTS are tried before.
+    ``effort``: how many orders the scheduler tries; with any, or for a short graph, PLACEMENTS are tried before.
 
     Raises CompileError for what the core cannot do or hold, VerifyError if a pass has produced an illegal program.
     """
@@ -49,9 +51,7 @@ def compile_graph(config: LpuConfig, graph: Graph, steps: int | None = None, eff
         found = f"{len(graph.ops)} operators, {len(graph.outputs)} outputs"
         raise CompileError(f"graph '{graph.name}': {found}: must have at least one of each")
     passes = fuse(config, graph)
-    placement = best_placement(config, graph, passes, PLACEMENTS if effort > 0 else 1)
-    _check_tensors(graph, placement)
-    plan, emission = _fitting(config, list(lower(config, passes, placement)), steps, effort)
+    placement, plan, emission = _fitting(config, graph, passes, steps, effort)
     tensors = _tensors(passes, placement, plan, emission.lead)
     memory = _memory(config, placement, tensors)
     verify(config, emission.sample, [*memory, *input_rows(config, tensors)], tensors)
@@ -84,14 +84,32 @@ def _estimate(config: LpuConfig, passes: Sequence[Pass], placement: Placement) -
     return end + sum(n * block.period for n, block in zip(later.values(), plan.blocks, strict=True))
 
 
-def _fitting(config: LpuConfig, bundles: Sequence[Bundle], steps: int | None, effort: int) -> tuple[Schedule, Emission]:
-    """The fastest schedule; where its programs are too long, that in the bundles' own order, which is more regular."""
-    plan = schedule(config, bundles, effort)
+def _fitting(
+    config: LpuConfig, graph: Graph, passes: Sequence[Pass], steps: int | None, effort: int
+) -> tuple[Placement, Schedule, Emission]:
+    """The fastest schedule; where its programs are too long, that in the bundles' own order, which is more regular.
+
+    Where those are too long as well, one of the other placements may have rows that follow each other more regularly.
+    """
+    trials = PLACEMENTS if effort > 0 or len(passes) <= SHORT else 1
+    placement = best_placement(config, graph, passes, trials)
+    _check_tensors(graph, placement)
     try:
-        return plan, emit(config, plan.issues, plan.blocks, steps)
-    except CompileError:
-        plan = schedule(config, bundles, OWN_ORDER)
-        return plan, emit(config, plan.issues, plan.blocks, steps)
+        return _emitted(config, passes, placement, effort, steps)
+    except CompileError as error:
+        too_long = error
+    for trial in range(PLACEMENTS):
+        with suppress(CompileError):
+            other = placement if trial == 0 else place(config, graph, passes, trial)
+            return _emitted(config, passes, other, OWN_ORDER, steps)
+    raise too_long
+
+
+def _emitted(
+    config: LpuConfig, passes: Sequence[Pass], placement: Placement, effort: int, steps: int | None
+) -> tuple[Placement, Schedule, Emission]:
+    plan = schedule(config, list(lower(config, passes, placement)), effort)
+    return placement, plan, emit(config, plan.issues, plan.blocks, steps)
 
 
 # ----------------------------------------------------------------------- tensors
