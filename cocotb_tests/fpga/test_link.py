@@ -1,0 +1,39 @@
+"""`lpu fpga run` on simulated boards: program, serial line, bridge and core, all of them as on a real one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cocotb_tests.fpga.pty_board import PATIENCE, simulated_board
+from hdl.config import preset
+from lpu.main import main
+
+pytestmark = [pytest.mark.rtl, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def nano() -> Iterator[str]:
+    with simulated_board(preset("nano")) as port:
+        yield port
+
+
+def fpga_run(*args: object) -> Result:
+    return CliRunner().invoke(main, ["fpga", "run", *map(str, args), "--patience", str(PATIENCE)])
+
+
+def test_digits_on_nano(nano: str, tmp_path: Path) -> None:
+    result = fpga_run("digits", "--board", "icebreaker", "--port", nano, "--images", 12, "--json", tmp_path / "f.json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["images_with_equal_logits"] == figures["images_with_predicted_cycles"] == 12
+
+
+def test_another_core_is_refused(nano: str) -> None:
+    result = fpga_run("digits", "--board", "icebreaker", "--port", nano, "--preset", "small")
+    assert result.exit_code == 2
+    assert "core 0x" in result.output and "preset 'small'" in result.output
