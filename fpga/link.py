@@ -1,8 +1,10 @@
 """The core on a board, over its serial line (docs/protocol.md): plays the scripts that the simulated host port plays.
 
-WRITEs follow each other without a pause, WINDOW of them unanswered; after a READ or a start the host waits. What is
-answered with a code of a damaged request, or not at all, is asked again up to TRIES times, after a silence in which the
-board gives up what it has of a request. A start whose reply is lost is not: it may have been executed.
+WRITEs follow each other without a pause, WINDOW of them unanswered; after BATCH of them, a READ or a start the host
+waits for all replies. What is answered with a code of a damaged request, or not at all, is asked again up to TRIES
+times, after a silence in which the board gives up what it has of a request: of WRITEs the whole batch, because where a
+request is lost, replies are taken for those of others. A start whose reply is lost is not repeated: it may have been
+executed.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from sim.script import HostError, Op, Script
 
 WINDOW = 64
 """WRITEs on their way: 1.5 KB for a core of 16 lanes, less than the buffers of a USB serial chip's driver."""
+BATCH = 512
+"""WRITEs after which all replies have to be there: an eighth of a second for a core of 16 lanes at 1 Mbaud."""
 TRIES = 3
 REPLY_SECONDS = 1.0
 """A reply that takes longer is lost: many times what the window takes at 115,200 baud."""
@@ -152,24 +156,31 @@ class SerialCore:
         raise LinkError(f"no good reply to {item} in {TRIES} tries: is it the board's port and baud, is it configured?")
 
     def _write_all(self, items: Sequence[Exchange]) -> Iterator[int]:
-        """WRITEs at the line's full rate, resumed from the first that was not answered well; yields how many were."""
-        sent = done = tries = 0
-        while done < len(items):
+        """WRITEs at the line's full rate, batch by batch; yields how many are done."""
+        for first in range(0, len(items), BATCH):
+            batch = items[first : first + BATCH]
+            for _ in range(TRIES):
+                wrong = self._write_batch(batch)
+                if wrong is None:
+                    break
+                self._fall_silent()
+            else:
+                raise LinkError(f"no good reply to {wrong} in {TRIES} tries")
+            yield first + len(batch)
+
+    def _write_batch(self, batch: Sequence[Exchange]) -> Exchange | None:
+        """Send a batch; the first exchange that has no good reply. Raises HostError for one that the core refuses."""
+        sent = 0
+        for done, item in enumerate(batch):
             if sent - done <= WINDOW // 2:
-                ahead = min(done + WINDOW, len(items))
-                self.line.write(b"".join(item.frame for item in items[sent:ahead]))
+                ahead = min(done + WINDOW, len(batch))
+                self.line.write(b"".join(ahead_item.frame for ahead_item in batch[sent:ahead]))
                 sent = ahead
-            code, _ = self._reply(items[done])
-            if code is Code.OK:
-                done, tries = done + 1, 0
-                yield done
-                continue
-            self._refuse(code, items[done])
-            tries += 1
-            if tries == TRIES:
-                raise LinkError(f"no good reply to {items[done]} in {TRIES} tries")
-            self._fall_silent()
-            sent = done
+            code, _ = self._reply(item)
+            if code is not Code.OK:
+                self._refuse(code, item)
+                return item
+        return None
 
     def _refuse(self, code: Code | None, item: Exchange) -> None:
         """Raise HostError for a code that says that the core does not do this, however often it is asked."""
