@@ -26,7 +26,7 @@ from hdl.config import LpuConfig
 PLACEMENTS = 8
 """Placements that a program with some effort, or a short one, chooses from: 3 to 5 % of a Llama's cycles."""
 SHORT = 16
-"""Passes of a program for which a placement costs some hundredths of a second."""
+"""Passes of a program without blocks for which a placement costs some hundredths of a second."""
 OWN_ORDER = -1
 """Effort with which the scheduler tries no order but that of the bundles."""
 
@@ -91,7 +91,8 @@ def _fitting(
 
     Where those are too long as well, one of the other placements may have rows that follow each other more regularly.
     """
-    trials = PLACEMENTS if effort > 0 or len(passes) <= SHORT else 1
+    is_short = len(passes) <= SHORT and all(p.block is None for p in passes)
+    trials = PLACEMENTS if effort > 0 or is_short else 1
     placement = best_placement(config, graph, passes, trials)
     _check_tensors(graph, placement)
     try:
