@@ -54,3 +54,20 @@ def test_a_llama_on_small(tmp_path: Path) -> None:
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert (figures["tokens"], figures["differs_from_golden"]) == (3, "nothing")
     assert figures["launches"] == figures["launches_in_predicted_cycles"] == figures["launches_equal_to_golden"]
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("digits", "--board", "none"), "unknown board 'none'; boards: icebreaker"),
+        (("digits", "--board", "versa_ecp5"), "board 'versa_ecp5': has no serial line that has been tried"),
+        (("no.bin", "--board", "ulx3s_85f"), "no.bin: no such model: must be a file, a folder or 'digits'"),
+        (("digits", "--board", "icebreaker", "--preset", "mini"), "unknown preset 'mini'"),
+        (("digits", "--board", "icebreaker"), "port /dev/null/none at 1000000 baud: "),
+        (("digits", "--board", "icebreaker", "--baud", 0), "0 is not in the range 300<=x<=12000000"),
+    ],
+)
+def test_mistakes_are_one_line(args: tuple[object, ...], text: str) -> None:
+    result = fpga_run(*args, "--port", "/dev/null/none")
+    assert result.exit_code == 2
+    assert text in result.stderr and result.stderr.count("\n") == 1
