@@ -359,6 +359,7 @@ def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
         case OpKind.ATTENTION:
             powers, inverse, *_ = p.scratch
             yield powers, inverse
+            yield p.op.inputs[3], p.op.inputs[4]
         case OpKind.ROPE_PROJECT:
             yield p.scratch[0], p.op.inputs[4]
             yield p.scratch[0], p.op.inputs[5]
