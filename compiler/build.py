@@ -25,6 +25,8 @@ from hdl.config import LpuConfig
 
 PLACEMENTS = 8
 """Placements that a program with some effort, or a short one, chooses from: 3 to 5 % of a Llama's cycles."""
+PREVIEW = 40
+"""Orders that a placement with a repeated block is judged by."""
 SHORT = 16
 """Passes of a program without blocks for which a placement costs some hundredths of a second."""
 OWN_ORDER = -1
@@ -79,7 +81,7 @@ def _estimate(config: LpuConfig, passes: Sequence[Pass], placement: Placement) -
     """Cycles of a program, all iterations of a block but two left out and made up for by its period."""
     few = [p for p in passes if p.block is None or p.block.number < 2]
     later = Counter({p.block.name: p.block.number - 1 for p in passes if p.block is not None})
-    plan = schedule(config, list(lower(config, few, placement)))
+    plan = schedule(config, list(lower(config, few, placement)), PREVIEW if later else 0)
     end = max(start + bundle.length for bundle, start in plan.placed)
     return end + sum(n * block.period for n, block in zip(later.values(), plan.blocks, strict=True))
 

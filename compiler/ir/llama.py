@@ -49,9 +49,7 @@ class LlamaOperators(GraphBase):
         shape = factor.shape if as_rows else (1, w.shape[0])
         return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, scale, factor), shape, DType.INT8)
 
-    def causal_mask(
-        self, position: Tensor, n: int, width: int, copies: int, first: int = 0, name: str = ""
-    ) -> Tensor:
+    def causal_mask(self, position: Tensor, n: int, width: int, copies: int, first: int = 0, name: str = "") -> Tensor:
         """0 for positions up to ``position``, -inf beyond: int32 [1, 1] -> fp32 [1, (n - first) copies].
 
         ``position`` is one of first .. n - 1, and so are the positions of the mask. They stand in groups of ``width``,

@@ -14,8 +14,8 @@ from hdl.config import LpuConfig
 
 SIZES = (32, 64, 128, 256)
 """Buckets, where the context is longer."""
-EFFORT = 12
-"""Orders that the scheduler tries: 0 to 5 % of the cycles for two seconds."""
+EFFORT = 600
+"""Orders that the scheduler tries."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class _Builder:
     def __init__(
         self, g: Graph, config: LpuConfig, model: QuantisedLlama, context: int, bucket: int, first: int
     ) -> None:
-        self.g, self.config, self.model, self.context, self.bucket, self.first = g, config, model, context, bucket, first
+        self.g, self.config, self.model = g, config, model
+        self.context, self.bucket, self.first = context, bucket, first
         self.shape, self.layout, self.copies = model.shape, HeadLayout(config, model.shape), config.superlanes
         self.root = math.sqrt(model.shape.dim)
         """What the reciprocal of a root of a sum of squares becomes that of their mean by."""

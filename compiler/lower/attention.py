@@ -84,18 +84,17 @@ class Attention(Lowering):
 
     def _powers(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int) -> list[Reg]:
         """The powers of those groups that have no mask, and of those that have one; on their way to SRAM."""
-        at = {"pitch": self.steps}
-        scores = v.op(AddOp.I2F, self._feed_scores(b, r, group, n), count=n, **at)
-        exponents = v.op(MulOp.FMUL, scores, self.over_tiles(self.scale, r), count=n, **at)
+        scores = v.op(AddOp.I2F, self._feed_scores(b, r, group, n), count=n, pitch=self.steps)
+        exponents = v.op(MulOp.FMUL, scores, self.over_tiles(self.scale, r), count=n, pitch=self.steps)
         free = min(max(self.free - group, 0), n)
         powers = []
         if free:
             to = self.to(self.powers, r, group)
-            powers.append(v.op(SfuOp.EXP2, exponents.element(0, free), count=free, to=to, **at))
+            powers.append(v.op(SfuOp.EXP2, exponents.element(0, free), count=free, to=to, pitch=self.steps))
         if free < n:
             mask, to = self.over_tiles(self.mask, 0, group + free - self.free), self.to(self.powers, r, group + free)
-            masked = v.op(AddOp.FADD, exponents.element(free, n - free), mask, count=n - free, **at)
-            powers.append(v.op(SfuOp.EXP2, masked, count=n - free, to=to, **at))
+            masked = v.op(AddOp.FADD, exponents.element(free, n - free), mask, count=n - free, pitch=self.steps)
+            powers.append(v.op(SfuOp.EXP2, masked, count=n - free, to=to, pitch=self.steps))
         return powers
 
     def _largest(self, v: Pipeline, powers: Sequence[Reg], r: int, group: int, to: Rows | None) -> Reg:
