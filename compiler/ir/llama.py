@@ -83,7 +83,7 @@ class LlamaOperators(GraphBase):
         lanes of its own, share a tile of the result: T = R / heads_per_tile. keys: state int8 [>= P, J L] of J tiles,
         each for T / J tiles of the result; values: state int8 [>= P, J C L], C tiles for one of keys, tile c 0 outside
         superlane c. scale: fp32 [R, 1]; divisor: fp32 [R, L], infinite outside the head's lanes.
-        e = exp2((keys[:P] q) * scale[r] + mask), p = round(e / (max e / 127)),
+        e = exp2((keys[:P] q + mask) * scale[r]), p = round(e / (max e / 127)),
         o[tile] = sum over its heads of (p values) / (sum p * divisor), rounded: int8 [1, T L]. The exponent of
         the largest e must be within -118 .. 127: nothing is subtracted from it, beyond that e is 0 or infinite.
         """

@@ -85,17 +85,18 @@ class Attention(Lowering):
     def _powers(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int) -> list[Reg]:
         """The powers of those groups that have no mask, and of those that have one; on their way to SRAM."""
         scores = v.op(AddOp.I2F, self._feed_scores(b, r, group, n), count=n, pitch=self.steps)
-        exponents = v.op(MulOp.FMUL, scores, self.over_tiles(self.scale, r), count=n, pitch=self.steps)
         free = min(max(self.free - group, 0), n)
-        powers = []
-        if free:
-            to = self.to(self.powers, r, group)
-            powers.append(v.op(SfuOp.EXP2, exponents.element(0, free), count=free, to=to, pitch=self.steps))
+        powers = [self._power(v, scores.element(0, free), r, group)] if free else []
         if free < n:
-            mask, to = self.over_tiles(self.mask, 0, group + free - self.free), self.to(self.powers, r, group + free)
-            masked = v.op(AddOp.FADD, exponents.element(free, n - free), mask, count=n - free, pitch=self.steps)
-            powers.append(v.op(SfuOp.EXP2, masked, count=n - free, to=to, pitch=self.steps))
+            mask, rest = self.over_tiles(self.mask, 0, group + free - self.free), scores.element(free, n - free)
+            masked = v.op(AddOp.FADD, rest, mask, count=n - free, pitch=self.steps)
+            powers.append(self._power(v, masked, r, group + free))
         return powers
+
+    def _power(self, v: Pipeline, scores: Reg, r: int, group: int) -> Reg:
+        n, to = scores.count, self.to(self.powers, r, group)
+        exponents = v.op(MulOp.FMUL, scores, self.over_tiles(self.scale, r), count=n, pitch=self.steps)
+        return v.op(SfuOp.EXP2, exponents, count=n, pitch=self.steps, to=to)
 
     def _largest(self, v: Pipeline, powers: Sequence[Reg], r: int, group: int, to: Rows | None) -> Reg:
         """The largest power of each lane, of these groups and the ones before; written to ``to`` if not None."""

@@ -59,7 +59,8 @@ def attention(
     With L lanes in C superlanes of S, a value is in C tiles of a row of ``values``, its lanes of superlane c in tile c;
     mask holds the positions from ``first`` on, each S of them C times, so that P = first + mask.shape[1] / C. Row r
     belongs to tile r // heads_per_tile of T, and that to tile j = tile J // T of the J tiles of a key:
-    e = exp2(i2f(keys[:P, tile j] q[r]) * scale[r] + mask), 0 before ``first``; p = f2i8(e * recip(max e * f32(1/127)));
+    e = exp2((i2f(keys[:P, tile j] q[r]) + mask) * scale[r]), mask 0 before ``first``;
+    p = f2i8(e * recip(max e * f32(1/127)));
     o[tile] = sum in order of r of i2f(p values[:P, tile j]) * recip(i2f(sum p) * divisor[r]), f2i8 of that.
 
     Softmax without the largest score's subtraction: where the largest exponent is beyond 127, or all are below -126, p
@@ -88,7 +89,7 @@ def attention(
 
 
 def _probabilities(scores: Int32, mask: Float32, scale: Float32) -> Int8:
-    e = exp2(fadd(fmul(i2f(scores), words(scale)), words(mask)))
+    e = exp2(fmul(fadd(i2f(scores), words(mask)), words(scale)))
     step = fmul(words(row_max(singles(e))), constant(1 / _CODES))
     return f2i8(fmul(e, recip(step))).astype(np.int8)
 

@@ -9,7 +9,7 @@ from golden.operators.operands import Float32, OperatorError, Tensor, require
 
 
 def causal_mask(position: int, positions: int, width: int, copies: int, first: int = 0) -> Float32:
-    """What is added to each exponent: 0 where its position is at most ``position``, -inf beyond.
+    """What is added to each score: 0 where its position is at most ``position``, -inf beyond.
 
     Positions first .. positions - 1 stand in groups of ``width``, each group ``copies`` times: float32
     [1, (positions - first) * copies]. Raises OperatorError, also for a ``position`` that is none of these: its
