@@ -166,6 +166,8 @@ def test_refusals() -> None:
         graph.rope_project(x, w, row, row, graph.constant("one", np.ones((1, 1), np.float32), "fp32"), row)
     with pytest.raises(CompileError, match="multiple of 16"):
         graph.causal_mask(i, 40, 16, 1)
+    with pytest.raises(CompileError, match="from 64 on: must be a multiple of 16 below 64"):
+        graph.causal_mask(i, 64, 16, 1, 64)
     with pytest.raises(CompileError, match="power of two"):
         graph.quotient(i, 12)
     with pytest.raises(CompileError, match="must be a state"):
