@@ -27,7 +27,7 @@ PLACEMENTS = 8
 """Placements that a short program chooses from, or one whose programs are too long."""
 MORE_PLACEMENTS, FINALISTS = 24, 4
 """Of a program with some effort, and how many of them are looked at more closely: 5 to 10 % of a Llama's cycles."""
-PREVIEW, CLOSER = 30, 200
+PREVIEW, CLOSER = 25, 250
 """Orders by which a placement with some effort is judged at first, and then."""
 SHORT = 16
 """Passes of a program without blocks for which a placement costs some hundredths of a second."""

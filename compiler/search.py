@@ -52,44 +52,44 @@ class Trials:
 
     def cycles(self, order: Sequence[int]) -> int:
         """The cycle in which all is done."""
-        own: dict[Key, int] = defaultdict(int)
+        taken: dict[Key, int] = defaultdict(int, self.taken)
         starts = [0] * len(self.bundles)
         for number in order:
-            start = max((starts[i] + lag for i, lag in self.lags[number].items()), default=0)
-            starts[number] = self._place(number, max(start, self.earliest[number]), own)
+            start = self.earliest[number]
+            for i, lag in self.lags[number].items():
+                start = max(start, starts[i] + lag)
+            starts[number] = self._place(number, start, taken)
         end = max(start + bundle.length for start, bundle in zip(starts, self.bundles, strict=True))
         if self.repeats is not None:
+            own = [bits ^ self.taken.get(key, 0) for key, bits in taken.items()]
             end += (self.repeats.n - 1) * self._period(starts, own, self.repeats)
         return end
 
-    def _place(self, number: int, start: int, own: dict[Key, int]) -> int:
-        """The first cycle from ``start`` on that fits, all that it takes added to ``own``."""
-        taken = self.taken
-        while True:
-            wait = 0
-            for key, cycle, pattern in self._spans[number]:
-                hit = (own[key] | taken.get(key, 0)) >> (start + cycle) & pattern
+    def _place(self, number: int, start: int, taken: dict[Key, int]) -> int:
+        """The first cycle from ``start`` on that fits, all that the bundle takes added to ``taken``."""
+        spans, links = self._spans[number], None
+        while links is None:
+            for key, cycle, pattern in spans:
+                hit = taken[key] >> (start + cycle) & pattern
                 if hit:
-                    wait = hit.bit_length()
+                    start += hit.bit_length()
                     break
-            links = None if wait else self._links(number, start, own)
-            if links is not None:
-                break
-            start += max(wait, 1)
-        for key, cycle, pattern in self._spans[number]:
-            own[key] |= pattern << (start + cycle)
+            else:
+                links = self._links(number, start, taken)
+                start += links is None
+        for key, cycle, pattern in spans:
+            taken[key] |= pattern << (start + cycle)
         for key, bits in links.items():
-            own[key] |= bits << start
+            taken[key] |= bits << start
         return start
 
-    def _links(self, number: int, start: int, own: Mapping[Key, int]) -> dict[Key, int] | None:
+    def _links(self, number: int, start: int, taken: Mapping[Key, int]) -> dict[Key, int] | None:
         """What its flows take of each stream, from ``start`` on; None where there is no stream for one of them."""
         mine: dict[Key, int] = {}
         for candidates in self._flows[number]:
             for links in candidates:
                 for key, cycle, pattern in links:
-                    used = (own[key] | self.taken.get(key, 0)) >> (start + cycle) | mine.get(key, 0) >> cycle
-                    if used & pattern:
+                    if taken[key] >> (start + cycle) & pattern or (key in mine and mine[key] >> cycle & pattern):
                         break
                 else:
                     for key, cycle, pattern in links:
@@ -99,12 +99,13 @@ class Trials:
                 return None
         return mine
 
-    def _period(self, starts: Sequence[int], own: Mapping[Key, int], repeats: Repeats) -> int:
+    def _period(self, starts: Sequence[int], own: Sequence[int], repeats: Repeats) -> int:
         spans = _union(self._queues, starts)
         period = max(end - begin for begin, end in spans.values())
         for number, lags in enumerate(repeats.lags):
             period = max(period, *(starts[i] + lag - starts[number] for i, lag in lags.items()), 0)
-        while any(bits >> i * period & bits for bits in own.values() for i in range(1, repeats.n)):
+        long = [bits for bits in own if bits and bits.bit_length() - (bits & -bits).bit_length() >= period]
+        while any(bits >> i * period & bits for bits in long for i in range(1, repeats.n)):
             period += 1
         return period
 

@@ -14,8 +14,8 @@ from hdl.config import LpuConfig
 
 SIZES = (32, 64, 128, 256)
 """Buckets, where the context is longer."""
-EFFORT = 600
-"""Orders that the scheduler tries."""
+EFFORT = 2000
+"""Orders that the scheduler tries: 5 ms each, a few percent of the cycles."""
 
 
 @dataclass(frozen=True)
