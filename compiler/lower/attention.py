@@ -114,9 +114,10 @@ class Attention(Lowering):
 
     def _codes(self, v: Pipeline, r: int, group: int, n: int, largest: Reg | Rows) -> None:
         scores, to = self.over_tiles(self.scores, r, group), self.to(self.codes, r, group)
-        below = v.op(AddOp.FSUB, scores, largest, count=n)
-        power = v.op(MulOp.FMUL, below, self.over_tiles(self.scale, r), count=n)
-        v.op(IntOp.F2I8, v.op(SfuOp.EXP2, power, count=n), count=n, to=to)
+        pitch = self.config.sfu_cycles
+        below = v.op(AddOp.FSUB, scores, largest, count=n, pitch=pitch)
+        power = v.op(MulOp.FMUL, below, self.over_tiles(self.scale, r), count=n, pitch=pitch)
+        v.op(IntOp.F2I8, v.op(SfuOp.EXP2, power, count=n, pitch=pitch), count=n, pitch=pitch, to=to)
 
     def _product(self, r: int) -> Bundle:
         """Both products of the probabilities, with ones and with the values, and the quotient of their results."""

@@ -66,8 +66,8 @@ class Placer:
         return sum(len(item.program) + _ROWS_PER_GAP for item in self.items[name])
 
     def full(self) -> list[str]:
-        most = self.config.program_rows - ROWS_KEPT - 4 - _ROWS_PER_GAP
-        return [name for name in self.items if self.rows_used(name) > most]
+        kept = ROWS_KEPT + 4 + _ROWS_PER_GAP
+        return [name for name in self.items if self.rows_used(name) > self.config.rows_of(name) - kept]
 
     def place(self, bundle: Bundle, length: int) -> bool:
         """Add the bundle at the earliest cycle where it fits and ends by ``length``; whether there was one."""
