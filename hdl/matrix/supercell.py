@@ -15,6 +15,7 @@ from hdl.emit import Shared, Technology, shared, technology_of
 from hdl.layouts import activations_layout, block_of, lane_bits, weights_layout
 from hdl.matrix.column_pair import ColumnPair
 from hdl.matrix.pair import ProductPair
+from hdl.matrix.product import Product
 from hdl.streams import choose
 
 
@@ -66,8 +67,11 @@ class Supercell(Shared):
         m.d.sync += self.command_next.column.eq(self.command.column - 1)
         self._activations(m)
         buffer, rows = self._buffer(m), len(self.psum_out)
-        if technology_of(platform) is Technology.ICE40 and self._config.abc_cycles == 1:
+        technology = technology_of(platform) if self._config.abc_cycles == 1 else Technology.GENERIC
+        if technology is Technology.ICE40:
             products = [self._paired(m, n, row, platform) for n, row in enumerate(buffer)]
+        elif technology is Technology.ECP5 and not self._config.paired_columns:
+            products = [self._multiplied(m, n, row, platform) for n, row in enumerate(buffer)]
         else:
             array = self._array(m, buffer)
             chosen = [self._row(m, n, array[n::rows]) for n in range(rows)]
@@ -114,8 +118,8 @@ class Supercell(Shared):
         products: list[Value] = [Const(0, 1)] * self._config.paired_columns
         for k in range(self._config.paired_columns, self._side):
             product = Signal(signed(16), name=f"product{n}_{k}", reset_less=True)
-            span = slice(8 * k, 8 * k + 8)
-            m.d.sync += product.eq(row[span].as_signed() * self.x_next.lanes[span].as_signed())
+            weight, x = (word[8 * k : 8 * k + 8] for word in (row, self.x_next.lanes))
+            m.d.sync += product.eq(weight.as_signed() * x.as_signed())
             products.append(product)
         return products
 
@@ -137,6 +141,17 @@ class Supercell(Shared):
             m.d.comb += [pair.install.eq(self.command.install), pair.weights.eq(row[span])]
             m.d.comb += pair.x.eq(self.x.lanes[span])
             products += [pair.products[:16].as_signed(), pair.products[16:].as_signed()]
+        return products
+
+    def _multiplied(self, m: Module, n: int, row: Signal, platform: object) -> list[Value]:
+        """The products of a row, each in a multiplier that holds its part of the array."""
+        products: list[Value] = []
+        for k in range(self._side):
+            product, span = Product(), slice(8 * k, 8 * k + 8)
+            m.submodules[f"multiplier{n}_{k}"] = shared(product, platform)
+            m.d.comb += [product.install.eq(self.command.install), product.weight.eq(row[span])]
+            m.d.comb += product.x.eq(self.x.lanes[span])
+            products.append(product.product.as_signed())
         return products
 
     def _sum(self, m: Module, n: int, products: list[Value]) -> Value:
