@@ -24,6 +24,7 @@ class StraightQueue(Shared):
 
     def __init__(self, config: LpuConfig, queue: Queue) -> None:
         self._config, self._kind = config, queue.kind
+        self._rows, self._is_short = config.rows_of(queue.name), config.is_short(queue.name)
         pc_bits = (config.program_rows - 1).bit_length()
         super().__init__(
             {
