@@ -528,7 +528,7 @@ PRESETS: dict[str, LpuConfig] = {
                 ShortQueue("w0.w", 16),
                 ShortQueue("d1.w", 160),
                 ShortQueue("vxm0.m", 272),
-                ShortQueue("vxm0.s", 80),
+                ShortQueue("vxm0.s", 112),
             ),
             count_bits=8,
             gap_bits=6,
