@@ -101,7 +101,7 @@ class IssueQueue(Shared):
         m.submodules.loops = loops = LoopStack(config)
         word = Value.cast(self._word)
         m.d.comb += [
-            program.write_en.eq(self.write_en & (self.write_row < self._rows)),
+            program.write_en.eq(self.write_en & (self.write_row < self._rows) if self._is_short else self.write_en),
             program.write_row.eq(self.write_row),
             program.write_data.eq(self.write_word),
             program.read_en.eq(1),

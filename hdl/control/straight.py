@@ -67,7 +67,7 @@ class StraightQueue(Shared):
         pc = Signal.like(self.pc, name="row", reset_less=True)
         m.d.sync += pc.eq(program.read_row)
         m.d.comb += [
-            program.write_en.eq(self.write_en & (self.write_row < self._rows)),
+            program.write_en.eq(self.write_en & (self.write_row < self._rows) if self._is_short else self.write_en),
             program.write_row.eq(self.write_row),
             program.write_data.eq(self.write_word),
             program.read_en.eq(1),
