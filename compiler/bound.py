@@ -76,7 +76,13 @@ def bounds(config: LpuConfig, bundles: Sequence[Bundle]) -> Bounds:
 
 def issue_cycles(config: LpuConfig, kind: QueueKind) -> int:
     """Cycles from one element of a queue to the next, at least."""
-    return config.abc_cycles if kind is QueueKind.MXM_ACTIVATIONS else 1
+    match kind:
+        case QueueKind.MXM_ACTIVATIONS:
+            return config.abc_cycles
+        case QueueKind.VXM_SFU:
+            return config.sfu_cycles
+        case _:
+            return 1
 
 
 def one_machine(jobs: Sequence[Job]) -> int:

@@ -32,12 +32,15 @@ from fpga.report import RESOURCES, BuildReport, Placement
 from fpga.tools import tool
 from fpga.top import BoardTop, board_frequency, family_of
 from hdl.config import LpuConfig
+from hdl.emit import Technology
 from sim.build import CACHE
 from sim.files import locked, work_directory, write_atomically
 
 FOLDER = CACHE / "fpga"
 SYNTH_OPTIONS: Mapping[str, str] = {"ecp5": "-nowidelut", "ice40": "-dsp"}
 """See docs/fpga.md for what the others cost."""
+ROUTER: Mapping[str, tuple[str, ...]] = {"ecp5": ("--router", "router2"), "ice40": ()}
+"""The default one does not end on a full ECP5-85F."""
 NETLIST_FILES = (".il", ".ys", ".lpf", ".pcf", ".v")
 PHASES = (
     (re.compile(r"Info: Packing"), "packing"),
@@ -94,6 +97,7 @@ def flow(platform: Any, top: Elaboratable, sources: Mapping[str, str]) -> Flow:
     packer = "ecppack" if family == "ecp5" else "icepack"
     place = [f"../{word}" if word in ("top.json", "top.lpf", "top.pcf") else word for word in commands[1][1:]]
     place.remove("--quiet")
+    place += ROUTER[family]
     return Flow(family, files, (f"nextpnr-{family}", *place), (packer, *commands[2][1:]))
 
 
@@ -110,7 +114,8 @@ def build(
     """
     progress("design", "writing")
     pll, clock_hz = clock_setting(board, clock_mhz)
-    text = board_verilog(config, round(clock_hz), board.baud)
+    technology = Technology.ECP5 if family_of(board.load()) == "ecp5" else Technology.GENERIC
+    text = board_verilog(config, round(clock_hz), board.baud, technology=technology)
     return build_design(board, config.name, text, pll, clock_hz, seeds, progress)
 
 

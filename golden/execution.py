@@ -17,7 +17,7 @@ from golden.units.matrix import MatrixTwin
 from golden.units.memory import Access, MemoryTwin
 from golden.units.switch import switch, transpose
 from golden.units.vector import Entering, VectorError, VectorTwin, is_wide, streamed_operands
-from hdl.config import STREAMS_PER_GROUP, LpuConfig, UnitKind
+from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind, UnitKind
 from hdl.isa import (
     LW_TO_IW,
     PIPE_LATENCY,
@@ -68,6 +68,7 @@ class Execution:
         self.matrices = {queue: matrices[unit] for queue, unit in units.items() if unit in matrices}
         self.vector = VectorTwin(config)
         self._multiplied: dict[str, int] = {}  # cycle of the latest ABC element of a plane
+        self._last_sfu: int | None = None  # cycle of the latest element of the SFU pipe
         self._turning: defaultdict[str, list[Bytes]] = defaultdict(list)  # elements of a block so far, by switch
         self.cycle = 0
         self.events: list[Event] = []
@@ -239,10 +240,19 @@ class Execution:
 
     def _issue_to_pipe(self, queue: Queue, element: Element) -> None:
         pipe, instruction = PIPES[queue.kind], element.instruction
+        if pipe is PipeKind.SFU:
+            self._check_sfu(queue)
         fields = streamed_operands(pipe, instruction)
         read = {field: self._operand(queue, instruction, field) for field in fields}
         entering = Entering(pipe, element, read.get("x"), read.get("y"))
         self._later[self.cycle + 1].append(partial(self._enter, queue, entering))
+
+    def _check_sfu(self, queue: Queue) -> None:
+        """Raises GoldenError where the element before still takes the SFU."""
+        since, self._last_sfu = self._last_sfu, self.cycle
+        if since is not None and self.cycle < since + self.config.sfu_cycles:
+            rule = f"must be at least {self.config.sfu_cycles} cycles after the one in cycle {since}"
+            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: element of the SFU pipe: {rule}")
 
     def _operand(self, queue: Queue, instruction: Instruction, name: str) -> Int32:
         wide = is_wide(PIPES[queue.kind], instruction, name)

@@ -686,3 +686,17 @@ def test_sixty_thousand_elements_take_seconds() -> None:
     expansion = verify(SMALL, programs, D0 + WEIGHTS)
     assert sum(map(len, expansion.elements.values())) == 70_000
     assert time.process_time() - begin < 10
+
+
+@pytest.mark.parametrize(("gap", "cycles"), [(0, 2), (1, 2), (0, 1)])
+def test_an_element_of_the_sfu_has_it_for_its_cycles(gap: int, cycles: int) -> None:
+    board = preset("ulx3s").replace(sfu_cycles=cycles)
+    recip = I(Opcode.ALU, op=SfuOp.RECIP, x=east(0), count=2, gap=gap)
+    read = I(Opcode.READ, wide=1, stream=east(0), count=2, gap=gap)
+    programs = {"d0.r": program(read), "vxm0.s": program(3, recip)}
+    if gap + 1 >= cycles:
+        verify(board, programs, slices(board, "d0"))
+    else:
+        name = f"vxm0.s pc 1 '{recip}'"
+        text = f"cycle 4: {name} begins while {name}, issued in cycle 3, takes 2 cycles"
+        rejects(board, programs, text, slices(board, "d0"))

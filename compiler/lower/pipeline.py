@@ -166,15 +166,21 @@ class Pipeline:
         mine = use.cycles(start)
         if mine & (self._issued[use.pipe] | self._kept[use.pipe]):
             return False
-        for kind, cycles in use.keeps(start):
+        for kind, cycles in self._keeps(use, start):
             if cycles & (self._issued[kind] | (mine if kind is use.pipe else set())):
                 return False
         units = [rows.at.unit.name for rows in use.rows]
         return len(set(units)) == len(units) and not any(self._reads[unit] & mine for unit in units)
 
+    def _keeps(self, use: _Use, start: int) -> Iterator[tuple[PipeKind, set[int]]]:
+        """Cycles in which a pipe may not issue: for its result to stay, or because an element takes more than one."""
+        yield from use.keeps(start)
+        if use.pipe is PipeKind.SFU:
+            yield use.pipe, {cycle + i for cycle in use.cycles(start) for i in range(1, self.config.sfu_cycles)}
+
     def _take(self, use: _Use, start: int) -> None:
         self._issued[use.pipe] |= use.cycles(start)
-        for kind, cycles in use.keeps(start):
+        for kind, cycles in self._keeps(use, start):
             for first, length in _runs(cycles - self._kept[kind]):
                 self.b.hold(queue_name(kind), first, length)
             self._kept[kind] |= cycles

@@ -66,6 +66,8 @@ class VectorBuilder(ValueBuilder):
         group = self._group_size(pattern)
         if group:
             pattern, fields["last_only"] = pattern.split(group), int("drive" in fields or self.rng.random() < 0.5)
+        if pipe is PipeKind.SFU and pattern.n > 1 and pattern.period < self.config.sfu_cycles:
+            raise StuckError
         if "drive" not in fields and self.rng.random() < 0.3:
             fields |= self._drive_unread(pipe, pattern, group if fields.get("last_only") else None)
         masked = safe and pipe is PipeKind.INT and self.rng.random() < 0.5

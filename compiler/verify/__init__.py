@@ -18,7 +18,7 @@ from compiler.verify.memory import (
 )
 from compiler.verify.size import check_size
 from compiler.verify.streams import check_nothing_replaced, check_one_driver, check_operands_present, stream_events
-from compiler.verify.vector import check_flags, check_registers
+from compiler.verify.vector import check_flags, check_registers, check_sfu
 from golden.sequencer import Expansion, SequenceError, expand
 from hdl.config import LpuConfig
 from hdl.isa import Instruction
@@ -57,6 +57,7 @@ def verify(
             check_matrix(config, sites),
             check_registers(sites),
             check_flags(sites),
+            check_sfu(config, sites),
             check_tensors(config, tensors, expansion.cycles),
         )
     )

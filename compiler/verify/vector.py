@@ -5,14 +5,15 @@ At power-up they are 0, later they hold what the program before left: no result 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from compiler.operands import performed, reads_flag, register_reads, sets_flag
 from compiler.verify.issue import Problem, Site, earliest
-from hdl.config import PipeKind
-from hdl.isa import PIPE_LATENCY, PIPES
+from hdl.config import LpuConfig, PipeKind
+from hdl.isa import PIPE_LATENCY, PIPES, QueueKind
 
 Use = Callable[[Site, bool], bool]
 """Whether the elements of a site, the first ones or the others, do something."""
@@ -77,3 +78,14 @@ def check_flags(sites: Sequence[Site]) -> Problem | None:
         return sets_flag(pipe, performed(site.instruction, pipe, first))
 
     return _unwritten(vector, "the flag", reads, writes, PIPE_LATENCY[PipeKind.INT])
+
+
+def check_sfu(config: LpuConfig, sites: Sequence[Site]) -> Problem | None:
+    """While an element takes the SFU pipe, no other one begins."""
+    mine = [site for site in sites if site.queue.kind is QueueKind.VXM_SFU]
+    issued = sorted(((int(cycle), site) for site in mine for cycle in site.cycles), key=_cycle)
+    for (before, earlier), (cycle, site) in itertools.pairwise(issued):
+        if cycle < before + config.sfu_cycles:
+            text = f"{site} begins while {earlier}, issued in cycle {before}, takes {config.sfu_cycles} cycles"
+            return Problem(cycle, text)
+    return None

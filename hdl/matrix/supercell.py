@@ -4,14 +4,18 @@ systolic array.
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value, signed
+import itertools
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
 from hdl.emit import Shared, Technology, shared, technology_of
 from hdl.layouts import activations_layout, block_of, lane_bits, weights_layout
+from hdl.matrix.column_pair import ColumnPair
 from hdl.matrix.pair import ProductPair
+from hdl.matrix.product import Product
 from hdl.streams import choose
 
 
@@ -63,11 +67,16 @@ class Supercell(Shared):
         m.d.sync += self.command_next.column.eq(self.command.column - 1)
         self._activations(m)
         buffer, rows = self._buffer(m), len(self.psum_out)
-        if technology_of(platform) is Technology.ICE40 and self._config.abc_cycles == 1:
+        technology = technology_of(platform) if self._config.abc_cycles == 1 else Technology.GENERIC
+        if technology is Technology.ICE40:
             products = [self._paired(m, n, row, platform) for n, row in enumerate(buffer)]
+        elif technology is Technology.ECP5 and not self._config.paired_columns:
+            products = [self._multiplied(m, n, row, platform) for n, row in enumerate(buffer)]
         else:
             array = self._array(m, buffer)
-            products = [self._products(m, n, self._row(m, n, array[n::rows])) for n in range(rows)]
+            chosen = [self._row(m, n, array[n::rows]) for n in range(rows)]
+            products = [self._products(m, n, row) for n, row in enumerate(chosen)]
+            self._pair_columns(m, chosen, products, platform)
         for n, row_products in enumerate(products):
             m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, row_products))
         return m
@@ -106,13 +115,22 @@ class Supercell(Shared):
     # sum_k row[k] * x[k] in three cycles: products, sums of four, total (the total is not registered)
 
     def _products(self, m: Module, n: int, row: Signal) -> list[Value]:
-        products: list[Value] = []
-        for k in range(self._side):
+        products: list[Value] = [Const(0, 1)] * self._config.paired_columns
+        for k in range(self._config.paired_columns, self._side):
             product = Signal(signed(16), name=f"product{n}_{k}", reset_less=True)
-            span = slice(8 * k, 8 * k + 8)
-            m.d.sync += product.eq(row[span].as_signed() * self.x_next.lanes[span].as_signed())
+            weight, x = (word[8 * k : 8 * k + 8] for word in (row, self.x_next.lanes))
+            m.d.sync += product.eq(weight.as_signed() * x.as_signed())
             products.append(product)
         return products
+
+    def _pair_columns(self, m: Module, rows: list[Signal], products: list[list[Value]], platform: object) -> None:
+        """The products of the paired columns, of two rows by a multiplier."""
+        for k, n in itertools.product(range(self._config.paired_columns), range(0, len(rows), 2)):
+            pair, span = ColumnPair(), slice(8 * k, 8 * k + 8)
+            m.submodules[f"column{k}_{n}"] = shared(pair, platform)
+            m.d.comb += [pair.weights.eq(Cat(rows[n][span], rows[n + 1][span])), pair.x.eq(self.x_next.lanes[span])]
+            for j in range(2):
+                products[n + j][k] = pair.products[16 * j : 16 * j + 16].as_signed()
 
     def _paired(self, m: Module, n: int, row: Signal, platform: object) -> list[Value]:
         """The products of a row by two in a multiplier, which holds its part of the array."""
@@ -123,6 +141,17 @@ class Supercell(Shared):
             m.d.comb += [pair.install.eq(self.command.install), pair.weights.eq(row[span])]
             m.d.comb += pair.x.eq(self.x.lanes[span])
             products += [pair.products[:16].as_signed(), pair.products[16:].as_signed()]
+        return products
+
+    def _multiplied(self, m: Module, n: int, row: Signal, platform: object) -> list[Value]:
+        """The products of a row, each in a multiplier that holds its part of the array."""
+        products: list[Value] = []
+        for k in range(self._side):
+            product, span = Product(), slice(8 * k, 8 * k + 8)
+            m.submodules[f"multiplier{n}_{k}"] = shared(product, platform)
+            m.d.comb += [product.install.eq(self.command.install), product.weight.eq(row[span])]
+            m.d.comb += product.x.eq(self.x.lanes[span])
+            products.append(product.product.as_signed())
         return products
 
     def _sum(self, m: Module, n: int, products: list[Value]) -> Value:
