@@ -118,12 +118,17 @@ class LpuConfig:
         ``weight_groups``: each of ``weight_streams`` slices, each at a position of its own.
         ``data_groups``: each of 4 slices, so one row of all of them is an int32 vector.
         ``data_groups_per_position``: how many data groups share one stream position (fewer hops, wider multiplexers).
-        ``indexed``: whether there are GATHER and SCATTER.
+        ``weights_beside_data``: whether the first weight group stands at the position of the first data groups, a hop
+        less for all streams. ``weights_from_host``: whether only the host writes weights, so that weight groups have no
+        write queue. ``indexed``: whether there are GATHER and SCATTER.
     Units
         ``acc_rows``: int32 accumulator rows per matrix plane. ``pipes``: those of the vector unit, each at most
-        once, INT always. ``mult_bits``: width of the requantisation multiplier. ``imm_bits``: vector immediate,
-        sign-extended to 32; all 32 where there is a floating-point pipe. ``switch_ops``: operations of the switch, each
-        at most once; without any there is no switch, no queue of it and no position.
+        once, INT always. ``bitwise``: whether INT has AND, OR and XOR. ``mult_bits``: width of the requantisation
+        multiplier. ``requant_lanes``: lanes of a superlane that REQUANT works on in a cycle, a divisor of S; None: all
+        of them. With fewer, an element takes the pipe for S / requant_lanes cycles, and x comes from INT only.
+        ``imm_bits``: vector immediate, sign-extended to 32; all 32 where there is a floating-point pipe.
+        ``switch_ops``: operations of the switch, each at most once; without any there is no switch, no queue of it and
+        no position.
     Control
         ``program_rows``: instructions per queue. ``count_bits``, ``gap_bits``: widths of those instruction fields.
         ``loop_levels``: nesting depth of LOOP; 0: queues know neither LOOP nor REPEAT, and look no instruction ahead.
@@ -140,13 +145,17 @@ class LpuConfig:
     weight_groups: tuple[MemoryGroup, ...]
     data_groups: tuple[MemoryGroup, ...]
     data_groups_per_position: int = 1
+    weights_beside_data: bool = False
+    weights_from_host: bool = False
     indexed: bool = True
     hemispheres: int = 1
     mxm_planes: int = 1
     mac_rows: int | None = None
     acc_rows: int = 1
     pipes: tuple[PipeKind, ...] = (PipeKind.INT, *FLOAT_PIPES)
+    bitwise: bool = True
     mult_bits: int = 16
+    requant_lanes: int | None = None
     imm_bits: int = 32
     switch_ops: tuple[SwitchOp, ...] = tuple(SwitchOp)
     program_rows: int = 512
@@ -209,10 +218,10 @@ class LpuConfig:
 
     def _check_units(self) -> None:
         self._require_range("mxm_planes", 1, 4)
-        if self.mac_rows is not None:
-            self._require_range("mac_rows", 1, self.superlane_lanes)
-            divides = self.superlane_lanes % self.mac_rows == 0
-            self._require(divides, "mac_rows", "a divisor of the superlane's lanes")
+        for field in ("mac_rows", "requant_lanes"):
+            if (value := getattr(self, field)) is not None:
+                self._require_range(field, 1, self.superlane_lanes)
+                self._require(self.superlane_lanes % value == 0, field, "a divisor of the superlane's lanes")
         self._require_range("acc_rows", 1, 1024)
         self._require(self.acc_rows & (self.acc_rows - 1) == 0, "acc_rows", "a power of two")
         known = isinstance(self.pipes, tuple) and all(isinstance(kind, PipeKind) for kind in self.pipes)
@@ -232,7 +241,7 @@ class LpuConfig:
         self._require_range("loop_levels", 0, 4)
         if self.stride_bits is not None:
             self._require_range("stride_bits", 3, self.addr_bits)
-        for field in ("indexed", "assertions", "trace"):
+        for field in ("weights_beside_data", "weights_from_host", "indexed", "bitwise", "assertions", "trace"):
             self._require(isinstance(getattr(self, field), bool), field, "True or False")
 
     # --------------------------------------------------------- derived widths
@@ -261,6 +270,11 @@ class LpuConfig:
     def abc_cycles(self) -> int:
         """Cycles for which an element of ABC takes the array: S / mac_rows."""
         return self.superlane_lanes // (self.mac_rows or self.superlane_lanes)
+
+    @property
+    def requant_cycles(self) -> int:
+        """Cycles for which an element takes the REQUANT pipe: S / requant_lanes."""
+        return self.superlane_lanes // (self.requant_lanes or self.superlane_lanes)
 
     @property
     def tile_cycles(self) -> int:
@@ -334,10 +348,14 @@ class LpuConfig:
         ]
         if self.switch_ops:
             columns.append([(UnitKind.SWITCH, None)])
-        columns += [[(UnitKind.WEIGHT_MEMORY, group)] for group in self.weight_groups]
+        weights: list[list[tuple[UnitKind, MemoryGroup | None]]]
+        weights = [[(UnitKind.WEIGHT_MEMORY, group)] for group in self.weight_groups]
+        beside = weights.pop(0) if self.weights_beside_data else []
+        columns += weights
         step = self.data_groups_per_position
         for first in range(0, len(self.data_groups), step):
-            columns.append([(UnitKind.DATA_MEMORY, group) for group in self.data_groups[first : first + step]])
+            data = self.data_groups[first : first + step]
+            columns.append([*(() if first else beside), *((UnitKind.DATA_MEMORY, group) for group in data)])
         return columns
 
     @cached_property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig
+from hdl.emit import Technology
 from hdl.layouts import lane_bits
 from hdl.streams import Reach
 
@@ -32,8 +33,8 @@ class StreamFabric:
     and such a stream is zero: a test sees an operand that is read in the wrong cycle.
     """
 
-    def __init__(self, config: LpuConfig) -> None:
-        self._config = config
+    def __init__(self, config: LpuConfig, technology: Technology = Technology.GENERIC) -> None:
+        self._config, self._spares_registers = config, technology is Technology.ICE40
         self._drivers: dict[Place, list[Driver]] = {}
         self._values: dict[Place, Signal] = {}
 
@@ -86,7 +87,8 @@ class StreamFabric:
     def _leaving(self, m: Module, place: Place, arriving: Value | None) -> Value | None:
         """What goes on from a place in the cycle after ``arriving``; None as long as nothing drives the stream."""
         drivers = self._drivers.get(place, [])
-        if arriving is not None and len(drivers) > 1 and all(driver.soon is not None for driver in drivers):
+        known = not self._spares_registers and all(driver.soon is not None for driver in drivers)
+        if arriving is not None and len(drivers) > 1 and known:
             return _merged(m, place, arriving, drivers)
         leaving = None if arriving is None else self.value(*place)
         if drivers and leaving is None and self._config.trace:

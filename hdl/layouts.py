@@ -8,7 +8,7 @@ from amaranth.hdl import Const, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from hdl.config import LpuConfig, Unit, UnitKind
-from hdl.isa import OPCODE_BITS, Opcode, Queue, QueueKind, control_fields, queues, unit_fields, word_bits
+from hdl.isa import OPCODE_BITS, Opcode, Queue, QueueKind, control_fields, memory_ports, queues, unit_fields, word_bits
 
 _SEQUENCING_FIELDS = frozenset({"count", "gap", "stride", "mask"})
 _MEMBER_NAMES = {"op": "operation"}
@@ -123,7 +123,8 @@ def port_name(queue: Queue) -> str:
 @cache
 def superlane_command(config: LpuConfig) -> data.StructLayout:
     """All commands of one cycle, as superlane 0 sees them; superlane r sees them r cycles later."""
-    members: dict[str, object] = {port_name(q): command_of(config, q) for q in queues(config)}
+    ports = dict.fromkeys((*queues(config), *memory_ports(config)))
+    members: dict[str, object] = {port_name(q): command_of(config, q) for q in ports}
     return data.StructLayout({**members, "link_drive": 1})
 
 

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import Direction, LpuConfig, Unit, UnitKind
-from hdl.emit import Shared, shared
+from hdl.emit import Shared, shared, technology_of
 from hdl.fabric import StreamFabric
 from hdl.isa import PIPES, Queue, QueueKind, queues
 from hdl.layouts import (
@@ -20,6 +20,7 @@ from hdl.layouts import (
     result_layout,
     superlane_command,
 )
+from hdl.link.hostmap import memory_groups
 from hdl.memory.group import MemoryTile
 from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables, one_of
 from hdl.switch.rotor import word_layout
@@ -29,10 +30,6 @@ from hdl.vector.tile import VectorTile, drives_of, reads_of
 
 def switch_units(config: LpuConfig) -> tuple[Unit, ...]:
     return config.units_of(UnitKind.SWITCH)
-
-
-def memory_units(config: LpuConfig) -> tuple[Unit, ...]:
-    return tuple(unit for unit in config.units if unit.memory is not None)
 
 
 def traced_queues(config: LpuConfig) -> tuple[Queue, ...]:
@@ -65,7 +62,7 @@ class Superlane(Shared):
             ports[f"{unit.name}_issue"] = Out(issue_layout(config, QueueKind.SWITCH))
             ports[f"{unit.name}_x"] = Out(word_layout(config))
             ports[f"{unit.name}_out"] = In(word_layout(config))
-        for unit in memory_units(config) if config.indexed else ():
+        for unit in memory_groups(config) if config.indexed else ():
             ports[f"{unit.name}_index"] = Out(data.ArrayLayout(width, 2))
         if config.trace:
             for queue in traced_queues(config):
@@ -79,7 +76,7 @@ class Superlane(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._fabric = StreamFabric(self._config)
+        self._fabric = StreamFabric(self._config, technology_of(platform))
         m.d.sync += Value.cast(self.command_next).eq(self.command)
         for unit in switch_units(self._config) if self._config.switch_moves else ():
             boundary = self.command[unit.name].amount - self._config.superlane_lanes

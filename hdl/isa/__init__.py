@@ -80,6 +80,8 @@ from hdl.isa.opcodes import (
     east,
     first_of_fold,
     operations,
+    pipe_cycles,
+    pipe_latency,
     reads_y,
     sources,
     stream,
@@ -90,6 +92,7 @@ from hdl.isa.opcodes import (
 )
 from hdl.isa.queues import (
     Queue,
+    memory_ports,
     queue,
     queues,
 )
@@ -139,7 +142,10 @@ __all__ = [
     "fields_of",
     "first_of_fold",
     "has_address",
+    "memory_ports",
     "operations",
+    "pipe_cycles",
+    "pipe_latency",
     "queue",
     "queues",
     "reads_y",

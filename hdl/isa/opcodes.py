@@ -211,16 +211,42 @@ FLAG_OPS = frozenset({IntOp.GT, IntOp.EQ, IntOp.FGT})
 """INT operations that set the lane's flag; SELECT and PICK read it."""
 
 
+_BITWISE = (IntOp.AND, IntOp.OR, IntOp.XOR)
+
+
 def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]:
     """What operand ``field`` (x, y) of a pipe may be on this core; each one costs a multiplexer input per lane."""
+    if pipe is PipeKind.REQUANT and field == "x" and config.requant_cycles > 1:
+        return (Source.INT,)
     table = _SOURCES[pipe][field == "y"]
     return tuple(s for s in table if s not in REGISTERS or REGISTERS[s] in config.pipes)
+
+
+def pipe_latency(config: LpuConfig, pipe: PipeKind) -> int:
+    """Cycles from an element's issue to the first issue that can take its result, all lanes of it, from the register.
+
+    PIPE_LATENCY; where REQUANT works lane by lane it keeps its operands for a cycle first, and then for a cycle more
+    for each block of lanes.
+    """
+    blocks = config.requant_cycles if pipe is PipeKind.REQUANT else 1
+    return PIPE_LATENCY[pipe] + (blocks if blocks > 1 else 0)
+
+
+def pipe_cycles(config: LpuConfig, pipe: PipeKind) -> int:
+    """n: an element of the pipe comes n cycles after the one before at least.
+
+    It enters the register block by block of the lanes, in n cycles, the last of them that of ``pipe_latency``.
+    """
+    return config.requant_cycles if pipe is PipeKind.REQUANT else 1
 
 
 def operations(config: LpuConfig, pipe: PipeKind) -> tuple[enum.IntEnum, ...]:
     """The operations that a pipe has on this core."""
     ops = tuple(PIPE_OPS[pipe])
-    return ops if pipe is not PipeKind.INT or config.has_floats else tuple(op for op in ops if op < IntOp.FMAX)
+    if pipe is not PipeKind.INT:
+        return ops
+    missing = () if config.bitwise else _BITWISE
+    return tuple(op for op in ops if (op < IntOp.FMAX or config.has_floats) and op not in missing)
 
 
 def reads_y(pipe: PipeKind, op: int) -> bool:

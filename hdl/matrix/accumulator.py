@@ -24,6 +24,8 @@ def accumulate_layout(config: LpuConfig) -> data.StructLayout:
 class AccumulatorColumn(Shared):
     """acc[row] := (start ? 0 : acc[row]) + psum, int32 modulo 2^32 per lane; with emit the new sum goes to ``result``.
 
+    The blocks of the latest sum are in a register, moved in one after the other; that is a core's only row as well.
+
     ``command`` comes with its psums, block by block of the rows, and hops to the next column (``command_next``) a
     cycle later. ``result`` follows the last block after 1 + (R - 1) cycles: R - 1 hops from the bottom of the array to
     the superlane that owns these outputs.
@@ -48,25 +50,21 @@ class AccumulatorColumn(Shared):
         m = Module()
         sums = data.ArrayLayout(32, len(self.psums))
         total = Signal(sums, name="total")
-        held = self._rows(m, Value.cast(total))
-        stored = sums(held)
+        row = Signal(32 * self._config.superlane_lanes, name="row", reset_less=True)
+        single = self._config.acc_rows == 1
+        stored = sums(row[: len(total.as_value())] if single else self._rows(m, Value.cast(total)))
         for n in range(len(self.psums)):
             old = Mux(self.command.start, Const(0, 32), stored[n])
             m.d.comb += total[n].eq((old + self.psums[n])[:32])
         m.d.sync += self.command_next.eq(self.command)
-        self._return(m, total, held)
+        with m.If(self.command.valid):
+            m.d.sync += row.eq(Cat(row[len(total.as_value()) :], total))
+        self._return(m, row)
         return m
 
     def _rows(self, m: Module, total: Value) -> Value:
-        """The commanded block of a row; ``total`` takes its place. A single one is a register: no memory is without
-        address.
-        """
+        """The commanded block of the commanded row; ``total`` takes its place."""
         depth = self._config.acc_rows * self._config.abc_cycles
-        if depth == 1:
-            row = Signal(len(total), name="row", reset_less=True)
-            with m.If(self.command.valid):
-                m.d.sync += row.eq(total)
-            return row
         m.submodules.rows = rows = Memory(shape=len(total), depth=depth, init=[])
         read, write = rows.read_port(domain="comb"), rows.write_port()
         place = Cat(block_of(self._config, self.command), self.command.row)
@@ -78,26 +76,19 @@ class AccumulatorColumn(Shared):
         ]
         return read.data
 
-    def _return(self, m: Module, total: data.View, held: Value) -> None:
-        """A register for the sum, filled block by block, then one per hop.
-
-        A core's only row is such a register, where a sum comes in one block: it holds the last one.
-        """
+    def _return(self, m: Module, row: Value) -> None:
+        """The sum in the cycle after its last block, then a register per hop."""
         hop = Signal(result_layout(self._config), name="sum")
-        blocks = [Const(1)] if self._config.abc_cycles == 1 else self._blocks()
-        m.d.sync += [hop.valid.eq(self.command.valid & self.command.emit & blocks[-1]), hop.out.eq(self.command.out)]
-        if self._config.acc_rows == self._config.abc_cycles == 1:
-            m.d.comb += Value.cast(hop.sums).eq(held)
-        else:
-            for b, is_block in enumerate(blocks):
-                with m.If(is_block):
-                    m.d.sync += [hop.sums[b * len(total) + n].eq(total[n]) for n in range(len(total))]
+        complete = self.command.valid & self.command.emit & self._is_last_block
+        m.d.sync += [hop.valid.eq(complete), hop.out.eq(self.command.out)]
+        m.d.comb += Value.cast(hop.sums).eq(row)
         for h in range(self._config.superlanes - 1):
             after = Signal(result_layout(self._config), name=f"hop{h}")
             m.d.sync += after.eq(hop)
             hop = after
         m.d.comb += self.result.eq(hop)
 
-    def _blocks(self) -> list[Value]:
-        """Which block of rows comes, one bit each."""
-        return [self.command.block == b for b in range(self._config.abc_cycles)]
+    @property
+    def _is_last_block(self) -> Value:
+        blocks = self._config.abc_cycles
+        return self.command.block == blocks - 1 if blocks > 1 else Const(1)

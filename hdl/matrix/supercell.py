@@ -62,14 +62,14 @@ class Supercell(Shared):
         m.d.sync += [self.command_next.eq(self.command), self.weights_next.eq(self.weights)]
         m.d.sync += self.command_next.column.eq(self.command.column - 1)
         self._activations(m)
-        buffer, rows = self._buffer(m), len(self.psum_out)
-        if technology_of(platform) is Technology.ICE40 and self._config.abc_cycles == 1:
-            products = [self._paired(m, n, row, platform) for n, row in enumerate(buffer)]
-        else:
-            array = self._array(m, buffer)
-            products = [self._products(m, n, self._row(m, n, array[n::rows])) for n in range(rows)]
-        for n, row_products in enumerate(products):
-            m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, row_products))
+        working, rows = self._buffer(m), len(self.psum_out)
+        in_pairs = technology_of(platform) is Technology.ICE40
+        if not in_pairs or self._config.abc_cycles > 1:
+            array = self._array(m, working)
+            working = [self._row(m, n, array[n::rows]) for n in range(rows)]
+        for n, row in enumerate(working):
+            products = self._paired(m, n, row, platform) if in_pairs else self._products(m, n, row)
+            m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, products))
         return m
 
     def _activations(self, m: Module) -> None:
@@ -115,13 +115,13 @@ class Supercell(Shared):
         return products
 
     def _paired(self, m: Module, n: int, row: Signal, platform: object) -> list[Value]:
-        """The products of a row by two in a multiplier, which holds its part of the array."""
+        """The products of a row by two in a multiplier; where all rows have some, they hold the array."""
         products: list[Value] = []
         for k in range(0, self._side, 2):
-            pair, span = ProductPair(), slice(8 * k, 8 * k + 16)
+            pair, span = ProductPair(keep=self._config.abc_cycles == 1), slice(8 * k, 8 * k + 16)
             m.submodules[f"pair{n}_{k}"] = shared(pair, platform)
             m.d.comb += [pair.install.eq(self.command.install), pair.weights.eq(row[span])]
-            m.d.comb += pair.x.eq(self.x.lanes[span])
+            m.d.comb += [pair.x.eq(self.x.lanes[span]), pair.hold.eq(block_of(self._config, self.x).any())]
             products += [pair.products[:16].as_signed(), pair.products[16:].as_signed()]
         return products
 

@@ -15,12 +15,12 @@ class Bank(Shared):
     """``depth`` rows of ``width`` bits, one read and one write a cycle; read latency 1 cycle.
 
     ``read_data`` is zero after a cycle without ``read_en``: that is the reset of a block RAM's output, and lets banks
-    of which one is read be merged by OR. The caller never reads the row that is written in the same cycle.
+    of which one is read be merged by OR. The block RAM of an iCE40 has no such reset; without ``clears``, read_data is
+    anything then. The caller never reads the row that is written in the same cycle.
     """
 
-    def __init__(self, depth: int, width: int) -> None:
-        self._depth = depth
-        self._width = width
+    def __init__(self, depth: int, width: int, clears: bool = True) -> None:
+        self._depth, self._width, self._clears = depth, width, clears
         row_bits = (depth - 1).bit_length()
         super().__init__(
             {
@@ -35,7 +35,7 @@ class Bank(Shared):
 
     @property
     def module_name(self) -> str:
-        return f"lpu_bank_{self._depth}x{self._width}"
+        return f"lpu_bank_{self._depth}x{self._width}" + ("" if self._clears else "_keeping")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -78,13 +78,14 @@ endmodule
         """The memory of ``rows`` rows from ``base`` on, a multiple of their number rounded up to a power of two."""
         row_bits, bits = (self._depth - 1).bit_length(), (rows - 1).bit_length()
         tag = f" && {{port}}_row[{row_bits - 1}:{bits}] == {row_bits - bits}'d{base >> bits}" if bits < row_bits else ""
+        clear = f" else data{number} <= 0;" if self._clears or rows < self._depth else ""
         enable = {port: f"{port}_en{tag.format(port=port)}" for port in ("read", "write")}
         return f"""\
   (* no_rw_check *) reg [{self._width - 1}:0] rows{number} [0:{rows - 1}];
   reg [{self._width - 1}:0] data{number};
   always @(posedge clk) begin
     if ({enable["write"]}) rows{number}[write_row[{bits - 1}:0]] <= write_data;
-    if ({enable["read"]}) data{number} <= rows{number}[read_row[{bits - 1}:0]]; else data{number} <= 0;
+    if ({enable["read"]}) data{number} <= rows{number}[read_row[{bits - 1}:0]];{clear}
   end
 """
 

@@ -18,19 +18,20 @@ class IntPipe(Shared):
     """result = op(x, y) on words of 32 bits; see ``hdl.isa.IntOp``. Latency 1 cycle.
 
     ``result`` keeps the last valid element's, and the flag (0 after reset) the last valid comparison's.
-    Without ``floats`` the operations from FMAX on are left out, and must not be asked for.
+    Without ``floats`` the operations from FMAX on, and without ``bitwise`` AND, OR and XOR, are left out and must not be
+    asked for.
 
     One adder serves sums and comparisons: x + ~y + carry is x - y for carry 1, ~(y - x) for carry 0 and then all ones
     for x = y; the carry into its sign bit compares the magnitudes.
     """
 
-    def __init__(self, floats: bool) -> None:
-        self._floats = floats
+    def __init__(self, floats: bool, bitwise: bool = True) -> None:
+        self._floats, self._bitwise_ops = floats, bitwise
         super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "y": In(32), "result": Out(32)})
 
     @property
     def module_name(self) -> str:
-        return "lpu_pipe_int_float" if self._floats else "lpu_pipe_int"
+        return "lpu_pipe_int" + ("_float" if self._floats else "") + ("" if self._bitwise_ops else "_arithmetic")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -92,6 +93,8 @@ class IntPipe(Shared):
     def _bitwise(self) -> Value:
         """x & ~(~y), (x | y) & ~0, (x | y) & ~(x & y), and x & ~0 for the other operations."""
         x, y = self.x, self.y
+        if not self._bitwise_ops:
+            return x
         joined, cut = self._is(IntOp.OR, IntOp.XOR), self._is(IntOp.AND, IntOp.XOR)
         return Mux(joined, x | y, x) & ~Mux(cut, Mux(joined, x & y, ~y), 0)
 

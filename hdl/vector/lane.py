@@ -21,7 +21,7 @@ from hdl.vector.sfu_pipe import SfuPipe
 def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
     match pipe:
         case PipeKind.INT:
-            return IntPipe(config.has_floats)
+            return IntPipe(config.has_floats, config.bitwise)
         case PipeKind.REQUANT:
             return RequantPipe(config.mult_bits)
         case PipeKind.MUL:
@@ -37,7 +37,8 @@ class Lane(Shared):
 
     An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
     the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
-    then. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
+    then. Where REQUANT works on some lanes at a time, its operands leave on ``requant_operands`` and its result comes
+    back on ``requant_value``. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
     the bit above them stands for INT's result saturated to int8, in all four bytes.
     """
 
@@ -45,12 +46,17 @@ class Lane(Shared):
         self._config = config
         groups = sum(len(streams) for streams in drives.streams.values()) // STREAMS_PER_GROUP
         ports = view_ports(reads, 8)
+        serial = {PipeKind.REQUANT} if config.requant_cycles > 1 else set()
         for pipe in config.pipes:
-            ports |= {f"{pipe.value}_command": In(PIPE_COMMAND), f"{pipe.value}_result": Out(32)}
+            ports |= {f"{pipe.value}_result": Out(32)}
+            if pipe not in serial:
+                ports[f"{pipe.value}_command"] = In(PIPE_COMMAND)
             for operand in Operand.all_of(config, pipe):
                 ports |= operand.ports
                 if operand.swaps:
                     ports[f"{pipe.value}_swapped"] = In(data.ArrayLayout(32, operand.swaps))
+        if serial:
+            ports |= {"requant_operands": Out(data.StructLayout({"x": 32, "y": 32})), "requant_value": In(32)}
         drive = data.ArrayLayout(len(config.pipes) + 1, groups)
         ports |= {"drive": In(drive), "out": Out(data.ArrayLayout(32, groups))}
         super().__init__(ports)
@@ -62,6 +68,9 @@ class Lane(Shared):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for pipe in self._config.pipes:
+            if pipe is PipeKind.REQUANT and self._config.requant_cycles > 1:
+                self._leave(m, pipe)
+                continue
             component = pipe_component(self._config, pipe)
             m.submodules[pipe.value] = shared(component, platform)
             self._connect(m, pipe, component)
@@ -82,13 +91,19 @@ class Lane(Shared):
         for operand in Operand.all_of(self._config, pipe):
             m.d.comb += getattr(component, operand.name[-1]).eq(self._operand(m, operand))
 
+    def _leave(self, m: Module, pipe: PipeKind) -> None:
+        """The operands to the lanes' common pipe."""
+        for operand in Operand.all_of(self._config, pipe):
+            m.d.comb += self.requant_operands[operand.name[-1]].eq(self._operand(m, operand))
+        m.d.comb += self._result(pipe).eq(self.requant_value)
+
     def _operand(self, m: Module, operand: Operand) -> Value:
         """The operand as it enters the pipe."""
         values = [self._result(pipe) for pipe in operand.registers]
         if operand.swaps:
             values += list(getattr(self, f"{operand.pipe.value}_swapped"))
         terms = gated(values, Value.cast(getattr(self, f"{operand.name}_take"))) if operand.takes else []
-        for k, word in enumerate(operand.words(getattr(self, operand.name), self)):
+        for k, word in enumerate(operand.words(getattr(self, operand.name), self) if operand.picks else ()):
             register = Signal(32, name=f"{operand.name}_register{k}", reset_less=True)
             m.d.sync += register.eq(word)
             terms.append(register)

@@ -8,12 +8,13 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind
 from hdl.emit import shared
-from hdl.isa import PIPE_LATENCY, PIPE_QUEUES, can_fold, first_of_fold, operations
+from hdl.isa import PIPE_QUEUES, can_fold, first_of_fold, operations, pipe_latency
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import Reach, digest, view_ports
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.lane import Lane
 from hdl.vector.operand import Operand, hits_group, sign_extended
+from hdl.vector.requant_unit import RequantUnit
 
 
 def reads_of(config: LpuConfig) -> Reach:
@@ -53,7 +54,7 @@ class VectorTile(wiring.Component):
             m.submodules[f"lane{i}"] = shared(lane, platform)
             self._show_streams(m, i, lane)
         for pipe in self._config.pipes:
-            self._issue(m, pipe)
+            self._issue(m, pipe, platform)
         self._drive(m)
         if self._config.trace:
             self._log(m)
@@ -70,17 +71,21 @@ class VectorTile(wiring.Component):
 
     # ----------------------------------------------------------------- operands
 
-    def _issue(self, m: Module, pipe: PipeKind) -> None:
+    def _issue(self, m: Module, pipe: PipeKind, platform: object) -> None:
         issue = getattr(self, f"issue_{pipe.value}")
         command = Signal(PIPE_COMMAND, name=f"{pipe.value}_command")
         m.d.sync += [command.valid.eq(issue.valid), command.op.eq(_operation(self._config, pipe, issue))]
         if pipe is PipeKind.INT:
             m.d.sync += command.imm.eq(sign_extended(issue.imm))
-        self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
+        if pipe is PipeKind.REQUANT and self._config.requant_cycles > 1:
+            self._requantise(m, platform, command)
+        else:
+            self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
         for operand in Operand.all_of(self._config, pipe):
-            pick = Signal(operand.pick_layout, name=f"{operand.name}_pick")
-            m.d.comb += Value.cast(pick).eq(operand.pick(issue))
-            self._to_lanes(m, operand.name, Value.cast(pick))
+            if operand.picks:
+                pick = Signal(operand.pick_layout, name=f"{operand.name}_pick")
+                m.d.comb += Value.cast(pick).eq(operand.pick(issue))
+                self._to_lanes(m, operand.name, Value.cast(pick))
             if operand.takes:
                 take = Signal(operand.take_layout, name=f"{operand.name}_take")
                 m.d.sync += Value.cast(take).eq(operand.take(issue))
@@ -89,6 +94,15 @@ class VectorTile(wiring.Component):
                 for k in range(operand.swaps):
                     other = getattr(self._lanes[i ^ 1 << k], f"{pipe.value}_result")
                     m.d.comb += getattr(lane, f"{pipe.value}_swapped")[k].eq(other)
+
+    def _requantise(self, m: Module, platform: object, command: data.View) -> None:
+        """One pipe for several lanes."""
+        unit = RequantUnit(self._config)
+        m.submodules.requant = shared(unit, platform)
+        m.d.comb += unit.command.eq(command)
+        for i, lane in enumerate(self._lanes):
+            operands = lane.requant_operands
+            m.d.comb += [unit.x[i].eq(operands.x), unit.y[i].eq(operands.y), lane.requant_value.eq(unit.result[i])]
 
     # ------------------------------------------------------------------ results
 
@@ -114,7 +128,7 @@ class VectorTile(wiring.Component):
         return [(d, s) for d, streams in self._drives.streams.items() for s in streams[::STREAMS_PER_GROUP]]
 
     def _delayed(self, m: Module, pipe: PipeKind, value: Value, name: str) -> Value:
-        for stage in range(1, 2 + PIPE_LATENCY[pipe]):
+        for stage in range(1, 2 + pipe_latency(self._config, pipe)):
             after = Signal(len(value), name=f"{pipe.value}_{name}{stage}")
             m.d.sync += after.eq(value)
             value = after
