@@ -119,8 +119,8 @@ class LpuConfig:
         ``data_groups``: each of 4 slices, so one row of all of them is an int32 vector.
         ``data_groups_per_position``: how many data groups share one stream position (fewer hops, wider multiplexers).
         ``weights_beside_data``: whether the first weight group stands at the position of the first data groups, a hop
-        less for all streams. ``weights_from_host``: whether only the host writes weights, so that weight groups have no
-        write queue. ``indexed``: whether there are GATHER and SCATTER.
+        less for all streams. ``weights_from_host``: whether only the host writes weights, and nothing reads them but
+        the matrix unit: weight groups have no write queue and drive the weight bus only. ``indexed``: whether there are GATHER and SCATTER.
     Units
         ``acc_rows``: int32 accumulator rows per matrix plane. ``pipes``: those of the vector unit, each at most
         once, INT always. ``bitwise``: whether INT has AND, OR and XOR. ``mult_bits``: width of the requantisation
@@ -429,6 +429,8 @@ class LpuConfig:
                 return {d: self.data_streams(unit, d) for d in outward}
             case UnitKind.DATA_MEMORY:
                 return {d: self.data_streams(unit, d) for d in Direction}
+            case UnitKind.WEIGHT_MEMORY if self.weights_from_host:
+                return {}
             case UnitKind.WEIGHT_MEMORY:
                 first = self.data_streams(self.unit("vxm0"), inward).start
                 return {inward: range(first, first + STREAMS_PER_GROUP)}

@@ -232,6 +232,13 @@ def pipe_latency(config: LpuConfig, pipe: PipeKind) -> int:
     return PIPE_LATENCY[pipe] + (blocks if blocks > 1 else 0)
 
 
+def can_drive(config: LpuConfig, pipe: PipeKind) -> bool:
+    """Whether the pipe's results go to streams: a REQUANT that works on some lanes at a time has INT before and after
+    it.
+    """
+    return pipe_cycles(config, pipe) == 1
+
+
 def pipe_cycles(config: LpuConfig, pipe: PipeKind) -> int:
     """n: an element of the pipe comes n cycles after the one before at least.
 

@@ -175,7 +175,8 @@ class HostPort(wiring.Component):
             row_bits = self._config.row_bits(unit.memory)
             in_group = (addr[:row_bits] < unit.memory.depth_rows) & ((addr >> row_bits) < unit.memory.slices)
             m.d.comb += exists[g].eq((group == g) & in_group)
-        with m.If(~exists.any() | (word >= row_words(self._config))):
+        hidden = Cat(not self._config.drivable(unit) for unit in self._groups)
+        with m.If(~exists.any() | (word >= row_words(self._config)) | (~self.bus.write & (exists & hidden).any())):
             self._refuse(m)
         with m.Elif(self.bus.write):
             m.d.sync += self.row.word_select(word, 32).eq(self.bus.w_data)

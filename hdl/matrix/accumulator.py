@@ -8,9 +8,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
-from hdl.emit import Shared
+from hdl.emit import Shared, shared
 from hdl.isa import QueueKind
 from hdl.layouts import block_members, block_of, issue_layout, result_layout
+from hdl.matrix.sum_register import SumRegister
 from hdl.matrix.supercell import psum_layout
 
 
@@ -23,8 +24,6 @@ def accumulate_layout(config: LpuConfig) -> data.StructLayout:
 
 class AccumulatorColumn(Shared):
     """acc[row] := (start ? 0 : acc[row]) + psum, int32 modulo 2^32 per lane; with emit the new sum goes to ``result``.
-
-    The blocks of the latest sum are in a register, moved in one after the other; that is a core's only row as well.
 
     ``command`` comes with its psums, block by block of the rows, and hops to the next column (``command_next``) a
     cycle later. ``result`` follows the last block after 1 + (R - 1) cycles: R - 1 hops from the bottom of the array to
@@ -48,19 +47,40 @@ class AccumulatorColumn(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.d.sync += self.command_next.eq(self.command)
+        self._return(m, self._only_row(m, platform) if self._config.acc_rows == 1 else self._latest(m))
+        return m
+
+    def _only_row(self, m: Module, platform: object) -> Value:
+        """The row as a register, through which its blocks move: the commanded one comes out and goes in again."""
+        size, blocks = 32 * len(self.psums), self._config.abc_cycles
+        newest, others = Signal(size, name="newest"), Signal(size * (blocks - 1), name="others", reset_less=True)
+        row = Cat(others, newest)
+        for n, psum in enumerate(self.psums):
+            register = SumRegister(in_dsp=blocks > 1)
+            m.submodules[f"sum{n}"] = shared(register, platform)
+            m.d.comb += [
+                register.enable.eq(self.command.valid),
+                register.start.eq(self.command.start),
+                register.old.eq(row[32 * n : 32 * n + 32]),
+                register.term.eq(psum),
+                newest[32 * n : 32 * n + 32].eq(register.sum),
+            ]
+        with m.If(self.command.valid):
+            m.d.sync += others.eq(row[size:])
+        return row
+
+    def _latest(self, m: Module) -> Value:
+        """The latest sums of a memory of rows, block by block in a register."""
         sums = data.ArrayLayout(32, len(self.psums))
         total = Signal(sums, name="total")
         row = Signal(32 * self._config.superlane_lanes, name="row", reset_less=True)
-        single = self._config.acc_rows == 1
-        stored = sums(row[: len(total.as_value())] if single else self._rows(m, Value.cast(total)))
+        stored = sums(self._rows(m, Value.cast(total)))
         for n in range(len(self.psums)):
             old = Mux(self.command.start, Const(0, 32), stored[n])
             m.d.comb += total[n].eq((old + self.psums[n])[:32])
-        m.d.sync += self.command_next.eq(self.command)
-        with m.If(self.command.valid):
-            m.d.sync += row.eq(Cat(row[len(total.as_value()) :], total))
-        self._return(m, row)
-        return m
+        m.d.sync += row.eq(Cat(row, total)[-len(row) :])
+        return row
 
     def _rows(self, m: Module, total: Value) -> Value:
         """The commanded block of the commanded row; ``total`` takes its place."""

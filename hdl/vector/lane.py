@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind
 from hdl.emit import Shared, shared
+from hdl.isa import can_drive
 from hdl.streams import Reach, any_of, view_ports
 from hdl.vector.add_pipe import AddPipe
 from hdl.vector.command import PIPE_COMMAND
@@ -38,7 +39,8 @@ class Lane(Shared):
     An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
     the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
     then. Where REQUANT works on some lanes at a time, its operands leave on ``requant_operands`` and its result comes
-    back on ``requant_value``. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
+    back on ``requant_value``. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes`` that
+    drive;
     the bit above them stands for INT's result saturated to int8, in all four bytes.
     """
 
@@ -57,7 +59,8 @@ class Lane(Shared):
                     ports[f"{pipe.value}_swapped"] = In(data.ArrayLayout(32, operand.swaps))
         if serial:
             ports |= {"requant_operands": Out(data.StructLayout({"x": 32, "y": 32})), "requant_value": In(32)}
-        drive = data.ArrayLayout(len(config.pipes) + 1, groups)
+        self._driving = [pipe for pipe in config.pipes if can_drive(config, pipe)]
+        drive = data.ArrayLayout(len(self._driving) + 1, groups)
         ports |= {"drive": In(drive), "out": Out(data.ArrayLayout(32, groups))}
         super().__init__(ports)
 
@@ -74,7 +77,7 @@ class Lane(Shared):
             component = pipe_component(self._config, pipe)
             m.submodules[pipe.value] = shared(component, platform)
             self._connect(m, pipe, component)
-        values = [*(self._result(pipe) for pipe in self._config.pipes), self._saturated()]
+        values = [*(self._result(pipe) for pipe in self._driving), self._saturated()]
         for out, gates in zip(self.out, self.drive, strict=True):
             m.d.comb += out.eq(any_of(gated(values, gates)))
         return m

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind
 from hdl.emit import shared
-from hdl.isa import PIPE_QUEUES, can_fold, first_of_fold, operations, pipe_latency
+from hdl.isa import PIPE_QUEUES, can_drive, can_fold, first_of_fold, operations, pipe_latency
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import Reach, digest, view_ports
 from hdl.vector.command import PIPE_COMMAND
@@ -136,7 +136,8 @@ class VectorTile(wiring.Component):
 
     def _drive(self, m: Module) -> None:
         """Enables and vectors of the streams. Two drives of one SG4 meet on a stream, as only INT has single ones."""
-        whole, single = [self._whole(m, pipe) for pipe in self._config.pipes], self._single(m)
+        driving = [pipe for pipe in self._config.pipes if can_drive(self._config, pipe)]
+        whole, single = [self._whole(m, pipe) for pipe in driving], self._single(m)
         enables, gates = [], []
         for g in range(len(self._groups())):
             bytes_ = single[STREAMS_PER_GROUP * g : STREAMS_PER_GROUP * (g + 1)]
