@@ -297,6 +297,14 @@ class LpuConfig:
         return any(op is not SwitchOp.TRANSPOSE for op in self.switch_ops)
 
     @property
+    def sums_on_streams(self) -> bool:
+        """Whether the only accumulator row stands for the first register of the streams that it drives.
+
+        It has to be the only driver at the edge, and in one superlane; a sum then is on its way a cycle earlier.
+        """
+        return self.acc_rows == 1 and self.superlanes == 1 and self.mxm_planes == 1
+
+    @property
     def acc_addr_bits(self) -> int:
         return max(1, (self.acc_rows - 1).bit_length())
 

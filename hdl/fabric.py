@@ -17,11 +17,15 @@ Place = tuple[Direction, int, int]
 
 @dataclass(frozen=True)
 class Driver:
-    """``vector`` is driven in cycles with ``enable``; ``soon`` is the enable of the next cycle, where that is known."""
+    """``vector`` is driven in cycles with ``enable``; ``soon`` is the enable of the next cycle, where that is known.
+
+    ``late``: ``vector`` comes a cycle after ``enable``, from a register, which takes the place of the stream's.
+    """
 
     enable: Value
     vector: Value
     soon: Value | None = None
+    late: bool = False
 
 
 class StreamFabric:
@@ -50,9 +54,16 @@ class StreamFabric:
         return Cat(self.value(direction, position, s) for s in streams)
 
     def drive(
-        self, direction: Direction, position: int, index: int, enable: Value, vector: Value, soon: Value | None = None
+        self,
+        direction: Direction,
+        position: int,
+        index: int,
+        enable: Value,
+        vector: Value,
+        soon: Value | None = None,
+        late: bool = False,
     ) -> None:
-        self._drivers.setdefault((direction, position, index), []).append(Driver(enable, vector, soon))
+        self._drivers.setdefault((direction, position, index), []).append(Driver(enable, vector, soon, late))
 
     def drive_reach(self, position: int, reach: Reach, unit: object, single: Value | int = 0) -> None:
         """All drives of a component with ``drive_ports``; a vector ``single`` is ORed to each of its lanes."""
@@ -79,10 +90,19 @@ class StreamFabric:
     def _build_stream(self, m: Module, direction: Direction, index: int) -> None:
         positions = range(self._config.positions)
         arriving: Value | None = None
+        before: Place | None = None
         for position in positions if direction is Direction.EAST else reversed(positions):
-            if arriving is not None:
+            if before is not None and self._is_late(before):
+                m.d.comb += Value.cast(self.value(direction, position, index)).eq(self._drivers[before][0].vector)
+            elif arriving is not None:
                 m.d.sync += Value.cast(self.value(direction, position, index)).eq(arriving)
+            before = (direction, position, index)
             arriving = self._leaving(m, (direction, position, index), arriving)
+
+    def _is_late(self, place: Place) -> bool:
+        drivers = self._drivers.get(place, [])
+        assert len(drivers) == 1 or not any(driver.late for driver in drivers), place
+        return any(driver.late for driver in drivers)
 
     def _leaving(self, m: Module, place: Place, arriving: Value | None) -> Value | None:
         """What goes on from a place in the cycle after ``arriving``; None as long as nothing drives the stream."""

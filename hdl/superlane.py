@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -104,7 +104,8 @@ class Superlane(Shared):
 
     def _drive_bus(self, unit: Unit, component: object) -> None:
         for s in range(self._config.weight_streams):
-            self._fabric.drive(unit.outward, unit.position, s, component.drive_bus, component.bus[s])  # type: ignore[attr-defined]
+            late = unit.kind is UnitKind.WEIGHT_MEMORY and self._config.weights_from_host
+            self._fabric.drive(unit.outward, unit.position, s, component.drive_bus, component.bus[s], late=late)  # type: ignore[attr-defined]
 
     def _log(self, m: Module, name: str, valid: Value, value: Value) -> None:
         if self._config.trace:
@@ -139,8 +140,13 @@ class Superlane(Shared):
         for inward, streams in into.streams.items():
             enables = drive_enables(into, inward, result.valid, 1, result.out)
             for k, s in enumerate(streams):
-                self._fabric.drive(inward, unit.position, s, enables[k], vectors[s % 4])
-        self._log(m, f"{unit.name}_a", result.valid, digest(words))
+                late = self._config.sums_on_streams
+                self._fabric.drive(inward, unit.position, s, enables[k], vectors[s % 4], late=late)
+        valid = result.valid
+        if self._config.sums_on_streams:
+            valid = Signal(name=f"{unit.name}_there")
+            m.d.sync += valid.eq(result.valid)
+        self._log(m, f"{unit.name}_a", valid, digest(words))
 
     def _switch(self, m: Module, unit: Unit) -> None:
         tile = SwitchTile(self._config, unit)

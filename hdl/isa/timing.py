@@ -38,7 +38,8 @@ def timing(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> Timing:
         case Opcode.IW:
             return Timing({})
         case Opcode.ABC:
-            return Timing({"stream": 0}, 5 + config.abc_cycles - 1 + 2 * hops)
+            latency = 4 if config.sums_on_streams else 5
+            return Timing({"stream": 0}, latency + config.abc_cycles - 1 + 2 * hops)
         case Opcode.ALU:
             operands = ("x", "y") if sources(config, PIPES[kind], "y") else ("x",)
             return Timing(dict.fromkeys(operands, 0), 1 + pipe_latency(config, PIPES[kind]))

@@ -84,6 +84,9 @@ class HostPort(wiring.Component):
         self._error_queue = Signal(8, init=NO_QUEUE, name="first_error_queue")
         self._error_cycle = Signal(32, name="first_error_cycle")
         m.d.sync += [self.bus.ready.eq(0), self.bus.error.eq(0), self.start.eq(0), self.program_en.eq(0)]
+        words = -(-len(self.program_word) // 32)
+        self._kept_words = [Signal(32, name=f"program_word{i}", reset_less=True) for i in range(max(1, words - 1))]
+        m.d.comb += self.program_word.eq(Cat(self._kept_words, *([self.bus.w_data] if words > 1 else [])))
         with m.If(self._busy != 0):
             self._settle(m)
         with m.Elif(self.bus.valid & ~self.bus.ready):
@@ -155,9 +158,9 @@ class HostPort(wiring.Component):
             commits.append(accept & (word_index == words - 1))
         with m.If(Cat(accepts).any()):
             m.d.sync += [self.program_row.eq(row), self.program_en.eq(Cat(commits))]
-            for i in range((len(self.program_word) + 31) // 32):
+            for i, kept in enumerate(self._kept_words):
                 with m.If(word_index == i):
-                    m.d.sync += self.program_word[32 * i : 32 * i + 32].eq(self.bus.w_data)
+                    m.d.sync += kept.eq(self.bus.w_data)
             self._accept(m)
         with m.Else():
             self._refuse(m)

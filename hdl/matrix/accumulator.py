@@ -97,10 +97,14 @@ class AccumulatorColumn(Shared):
         return read.data
 
     def _return(self, m: Module, row: Value) -> None:
-        """The sum in the cycle after its last block, then a register per hop."""
+        """The sum in the cycle after its last block, then a register per hop.
+
+        With ``sums_on_streams`` its announcement comes in the cycle before it.
+        """
         hop = Signal(result_layout(self._config), name="sum")
         complete = self.command.valid & self.command.emit & self._is_last_block
-        m.d.sync += [hop.valid.eq(complete), hop.out.eq(self.command.out)]
+        domain = m.d.comb if self._config.sums_on_streams else m.d.sync
+        domain += [hop.valid.eq(complete), hop.out.eq(self.command.out)]
         m.d.comb += Value.cast(hop.sums).eq(row)
         for h in range(self._config.superlanes - 1):
             after = Signal(result_layout(self._config), name=f"hop{h}")

@@ -28,7 +28,8 @@ class MemoryTile(Shared):
 
     A data group drives and takes one slice, or (wide) slice j as byte j of an SG4. A weight group drives one slice, or
     (wide) slice j on stream j of the weight bus (``bus``, enable ``drive_bus``); it takes one stream for all slices.
-    ``read_digest``/``write_digest`` are for the commit trace.
+    ``read_digest``/``write_digest`` are for the commit trace. With ``weights_from_host`` the rows of a weight group are
+    on ``bus`` a cycle after ``drive_bus``.
 
     Where registers reset for nothing (ECP5), what is not taken or not read is zero and the rest is ORed. A cell of the
     iCE40 is a LUT or a register or both: there is chosen before the register, and a choice of rows read.
@@ -65,6 +66,7 @@ class MemoryTile(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        access = self._access(m)
         self._chooses = technology_of(platform) is Technology.ICE40
         taken = self._take(m)
         rows = []
@@ -72,8 +74,8 @@ class MemoryTile(Shared):
             bank = Bank(self._memory.depth_rows, self._width, clears=not self._chooses)
             m.submodules[f"slice{j}"] = shared(bank, platform)
             m.d.comb += [
-                bank.read_en.eq(self.read.access.en[j]),
-                bank.read_row.eq(self.read.access.rows[j]),
+                bank.read_en.eq(access.en[j]),
+                bank.read_row.eq(access.rows[j]),
                 bank.write_en.eq(self.write.access.en[j]),
                 bank.write_row.eq(self.write.access.rows[j]),
                 bank.write_data.eq(taken[j]),
@@ -84,10 +86,19 @@ class MemoryTile(Shared):
             m.d.comb += self.write_digest.eq(self._digest(self.write.access, taken))
         return m
 
+    def _access(self, m: Module) -> data.View:
+        """The read access; a cycle later where the SRAM's output register stands for the weight bus's."""
+        access = self.read.access
+        if not (self._is_weights and self._config.weights_from_host):
+            return access
+        late = Signal(access.shape(), name="late")
+        m.d.sync += late.eq(access)
+        return late
+
     def _take(self, m: Module) -> list[Value]:
         """The vector each slice writes, from registers between issue and access: what is not taken, is reset there."""
         if self._is_weights and self._config.weights_from_host:
-            return [self._registered(m, "held", self._first_stream)] * self._memory.slices
+            return [self._first_stream] * self._memory.slices
         group = StreamView(self, self._reads, self._width).group(self.write.stream)
         is_wide = Const(0, 1) if self._is_weights else self.write.wide
         if self._chooses:
@@ -102,7 +113,7 @@ class MemoryTile(Shared):
 
     @property
     def _first_stream(self) -> Value:
-        """What the host port drives."""
+        """What the host port drives, for longer than a cycle."""
         (direction,) = self._reads.streams
         return Value.cast(getattr(self, direction.name.lower()))[: self._width]
 
@@ -133,7 +144,15 @@ class MemoryTile(Shared):
         m.d.comb += [self.bus[j].eq(row) for j, row in enumerate(rows)]
         m.d.comb += self.drive_bus.eq(read.valid & read.wide & self._is_weights)
         if self._config.trace:
-            m.d.comb += [self.read_valid.eq(read.valid), self.read_digest.eq(self._digest(read.access, rows))]
+            self._log(m, read, rows)
+
+    def _log(self, m: Module, read: data.View, rows: list[Value]) -> None:
+        """In the cycle in which the rows are there."""
+        if self._is_weights and self._config.weights_from_host:
+            there = Signal(read.shape(), name="there")
+            m.d.sync += there.eq(read)
+            read = there
+        m.d.comb += [self.read_valid.eq(read.valid), self.read_digest.eq(self._digest(read.access, rows))]
 
     def _digest(self, access: data.View, rows: list[Value]) -> Value:
         words: dict[int, Value] = {}
