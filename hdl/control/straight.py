@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
 from hdl.emit import Shared, shared
-from hdl.isa import Opcode, Queue, control_fields, has_address, unit_opcodes, word_bits
+from hdl.isa import Opcode, Queue, control_fields, has_address, queues, unit_opcodes, word_bits
 from hdl.layouts import issue_layout, word_layout
-from hdl.memory.bank import Bank
+from hdl.memory.program import ProgramMemory
 
 
 class StraightQueue(Shared):
@@ -60,7 +60,9 @@ class StraightQueue(Shared):
         return m
 
     def _fetch(self, m: Module, platform: object) -> None:
-        program = Bank(self._config.program_rows, word_bits(self._config, self._kind))
+        config, kind = self._config, self._kind
+        longest = max(queues(config), key=lambda queue: word_bits(config, queue.kind))
+        program = ProgramMemory(config.program_rows, word_bits(config, kind), in_spram=kind is longest.kind)
         m.submodules.program = shared(program, platform)
         pc = Signal.like(self.pc, name="row", reset_less=True)
         m.d.sync += pc.eq(program.read_row)
