@@ -106,7 +106,8 @@ class Core(wiring.Component):
         m.d.comb += control.issue.eq(getattr(self._controller, f"{unit.name}_a"))
         m.d.comb += plane.accumulate.eq(control.command)
         if self._config.abc_cycles > 1:
-            m.d.comb += self._lanes[0].command[f"{unit.name}_a"].block.eq(control.at_issue.block)
+            command = self._lanes[0].command[f"{unit.name}_a"]
+            m.d.comb += [command.block.eq(control.at_issue.block), command.works.eq(control.at_issue.valid)]
         for r, superlane in enumerate(self._lanes):
             m.d.comb += [
                 plane.commands[r].eq(superlane.command[f"{unit.name}_w"]),

@@ -84,8 +84,12 @@ def weights_layout(config: LpuConfig) -> data.StructLayout:
 
 
 def block_members(config: LpuConfig) -> dict[str, Shape]:
-    """Member ``block``: which rows of its supercells an element of ABC is working on; none where it is all of them."""
-    return {"block": unsigned((config.abc_cycles - 1).bit_length())} if config.abc_cycles > 1 else {}
+    """Members ``block``: which rows of its supercells an element of ABC is working on, and ``works``: whether one is;
+    none where it is all of them.
+    """
+    if config.abc_cycles == 1:
+        return {}
+    return {"block": unsigned((config.abc_cycles - 1).bit_length()), "works": unsigned(1)}
 
 
 def block_of(config: LpuConfig, view: data.View) -> Value:

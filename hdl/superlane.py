@@ -6,13 +6,14 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.choice import Choice
 from hdl.config import Direction, LpuConfig, Unit, UnitKind
 from hdl.emit import Shared, shared, technology_of
 from hdl.fabric import StreamFabric
 from hdl.isa import PIPES, Queue, QueueKind, queues
 from hdl.layouts import (
     activations_layout,
-    block_of,
+    block_members,
     issue_layout,
     lane_bits,
     matrix_units,
@@ -22,7 +23,7 @@ from hdl.layouts import (
 )
 from hdl.link.hostmap import memory_groups
 from hdl.memory.group import MemoryTile
-from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables, one_of
+from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables
 from hdl.switch.rotor import word_layout
 from hdl.switch.tile import SwitchTile
 from hdl.vector.tile import VectorTile, drives_of, reads_of
@@ -84,7 +85,7 @@ class Superlane(Shared):
         for unit in self._config.units:
             match unit.kind:
                 case UnitKind.MATRIX:
-                    self._matrix(m, unit)
+                    self._matrix(m, unit, platform)
                 case UnitKind.SWITCH:
                     self._switch(m, unit)
                 case UnitKind.VECTOR:
@@ -125,14 +126,17 @@ class Superlane(Shared):
         self._log(m, f"{unit.name}_r", tile.read_valid, tile.read_digest)
         self._log(m, f"{unit.name}_w", self.command[f"{unit.name}_w"].valid, tile.write_digest)
 
-    def _matrix(self, m: Module, unit: Unit) -> None:
+    def _matrix(self, m: Module, unit: Unit, platform: object) -> None:
         reach = Reach.reads(self._config, unit)
         view = _StreamsAt(self._fabric, unit, reach)
         activations = self.command[f"{unit.name}_a"]
         group = StreamView(view, reach, lane_bits(self._config)).group(activations.stream)
         m.d.comb += Value.cast(getattr(self, f"{unit.name}_weights")).eq(self._bus(unit))
         x = Value.cast(getattr(self, f"{unit.name}_x"))
-        m.d.comb += x.eq(Cat(one_of(group, activations.stream), block_of(self._config, activations)))
+        choice = Choice(lane_bits(self._config))
+        m.submodules[f"{unit.name}_choice"] = shared(choice, platform)
+        chosen = choice.among(m, group, activations.stream[1:3])
+        m.d.comb += x.eq(Cat(chosen, *(activations[name] for name in block_members(self._config))))
         result = getattr(self, f"{unit.name}_result")
         words = [result.sums[i] for i in range(self._config.superlane_lanes)]
         vectors = byte_vectors(words)

@@ -170,7 +170,7 @@ class HostPort(wiring.Component):
 
     def _program(self, m: Module) -> None:
         word_index = self.bus.addr[:PROGRAM_WORD_BITS]
-        row = self.bus.addr[PROGRAM_WORD_BITS : PROGRAM_WORD_BITS + len(self.program_row)]
+        m.d.comb += self.program_row.eq(self.bus.addr[PROGRAM_WORD_BITS:])
         number = self.bus.addr[PROGRAM_WORD_BITS + len(self.program_row) : REGION_SHIFT]
         accepts, commits = [], []
         for k, queue in enumerate(self._queues):
@@ -180,7 +180,7 @@ class HostPort(wiring.Component):
             accepts.append(accept)
             commits.append(accept & (word_index == words - 1))
         with m.If(Cat(accepts).any()):
-            m.d.sync += [self.program_row.eq(row), self.program_en.eq(Cat(commits))]
+            m.d.sync += self.program_en.eq(Cat(commits))
             for i, kept in enumerate(self._kept_words):
                 with m.If(word_index == i):
                     m.d.sync += kept.eq(self.bus.w_data)

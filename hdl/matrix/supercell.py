@@ -12,7 +12,6 @@ from hdl.config import LpuConfig
 from hdl.emit import Shared, Technology, shared, technology_of
 from hdl.layouts import activations_layout, block_of, lane_bits, weights_layout
 from hdl.matrix.pair import ProductPair
-from hdl.streams import choose
 
 
 def psum_bits(config: LpuConfig) -> int:
@@ -65,8 +64,7 @@ class Supercell(Shared):
         working, rows = self._buffer(m), len(self.psum_out)
         in_pairs = technology_of(platform) is Technology.ICE40
         if not in_pairs or self._config.abc_cycles > 1:
-            array = self._array(m, working)
-            working = [self._row(m, n, array[n::rows]) for n in range(rows)]
+            working = self._array(m, working)[:rows]
         for n, row in enumerate(working):
             products = self._paired(m, n, row, platform) if in_pairs else self._products(m, n, row)
             m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, products))
@@ -77,12 +75,6 @@ class Supercell(Shared):
         m.d.sync += self.x_next.eq(self.x)
         with m.If(block_of(self._config, self.x).any()):
             m.d.sync += self.x_next.lanes.eq(self.x_next.lanes)
-
-    def _row(self, m: Module, n: int, rows: list[Signal]) -> Signal:
-        """The one of ``rows``, each of a block, that multiplier row ``n`` works on."""
-        row = Signal(lane_bits(self._config), name=f"row{n}")
-        m.d.comb += row.eq(choose(rows, block_of(self._config, self.x_next)))
-        return row
 
     def _buffer(self, m: Module) -> list[Signal]:
         """The rows of the load buffer."""
@@ -98,7 +90,12 @@ class Supercell(Shared):
         return rows
 
     def _array(self, m: Module, buffer: list[Signal]) -> list[Signal]:
+        """The rows that are worked on come first; with each block of an element they move on, and once round in all."""
         rows = [Signal(len(row), name=f"array{n}", reset_less=True) for n, row in enumerate(buffer)]
+        if (blocks := self._config.abc_cycles) > 1:
+            after = [*rows[len(rows) // blocks :], *rows[: len(rows) // blocks]]
+            with m.If(self.x_next.works):
+                m.d.sync += [row.eq(following) for row, following in zip(rows, after, strict=True)]
         with m.If(self.command.install):
             m.d.sync += [row.eq(loaded) for row, loaded in zip(rows, buffer, strict=True)]
         return rows

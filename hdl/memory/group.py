@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from hdl.choice import Choice
 from hdl.config import STREAMS_PER_GROUP, LpuConfig, Unit, UnitKind
 from hdl.emit import Shared, Technology, shared, technology_of
 from hdl.layouts import lane_bits, read_layout, write_layout
@@ -14,11 +15,9 @@ from hdl.streams import (
     Reach,
     StreamView,
     any_of,
-    choose,
     digest,
     drive_enables,
     drive_ports,
-    one_of,
     view_ports,
 )
 
@@ -67,6 +66,7 @@ class MemoryTile(Shared):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         access = self._access(m)
+        self._platform = platform
         self._chooses = technology_of(platform) is Technology.ICE40
         taken = self._take(m)
         rows = []
@@ -102,7 +102,10 @@ class MemoryTile(Shared):
         group = StreamView(self, self._reads, self._width).group(self.write.stream)
         is_wide = Const(0, 1) if self._is_weights else self.write.wide
         if self._chooses:
-            vectors = self._spread(group, is_wide, one_of(group, self.write.stream))
+            choice = Choice(self._width)
+            m.submodules.taken = shared(choice, self._platform)
+            single = choice.among(m, group, self.write.stream[1:3])
+            vectors = self._spread(group, is_wide, single)
             return [self._registered(m, f"held{j}", vector) for j, vector in enumerate(vectors)]
         held = [Signal(self._width, name=f"held{j}", reset_less=True) for j in range(STREAMS_PER_GROUP)]
         for j, vector in enumerate(held):
@@ -123,16 +126,25 @@ class MemoryTile(Shared):
         return held
 
     def _spread(self, vectors: list[Value], wide: Value, single: Value) -> list[Value]:
-        """For each slice or stream its own of the vectors, or (not wide) ``single``."""
+        """For each slice or stream its own of the vectors, or (not wide) ``single``; where that is chosen, it is the
+        first one of a wide access.
+        """
         if self._is_weights:
             return [single] * self._memory.slices
-        return [Mux(wide, vector, single) for vector in vectors]
+        spread = [Mux(wide, vector, single) for vector in vectors]
+        return [single, *spread[1:]] if self._chooses else spread
 
     def _drive(self, m: Module, rows: list[Value]) -> None:
         """The cycle after the access: the rows that were read are out of the SRAM."""
         read = Signal(self.read.shape(), name="driven")
         m.d.sync += read.eq(self.read)
-        single = choose(rows, _number(read.access.en)) if self._chooses else any_of(rows)
+        if self._chooses:
+            number = _number(read.access.en) & ~read.wide.replicate(2)
+            choice = Choice(self._width)
+            m.submodules.single = shared(choice, self._platform)
+            single = choice.among(m, rows, number)
+        else:
+            single = any_of(rows)
         for lane, vector in zip(self.lanes, self._spread(rows, read.wide, single), strict=False):
             m.d.comb += lane.eq(vector)
         on_streams = self.read.valid & ~(self.read.wide & self._is_weights)
