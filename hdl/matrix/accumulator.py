@@ -57,7 +57,7 @@ class AccumulatorColumn(Shared):
         newest, others = Signal(size, name="newest"), Signal(size * (blocks - 1), name="others", reset_less=True)
         row = Cat(others, newest)
         for n, psum in enumerate(self.psums):
-            register = SumRegister(in_dsp=blocks > 1)
+            register = SumRegister(early=self._config.sums_on_streams)
             m.submodules[f"sum{n}"] = shared(register, platform)
             m.d.comb += [
                 register.enable.eq(self.command.valid),

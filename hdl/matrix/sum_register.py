@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from hdl.emit import Shared, Technology
@@ -13,11 +13,17 @@ module {name}(
 );
 """
 _BEHAVIOUR = """\
-  always @(posedge clk) if (enable) sum <= start ? term : old + term;
+  reg [31:0] held;
+  wire [31:0] now = {early} ? held : term;
+  always @(posedge clk) begin
+    held <= term;
+    if (enable) sum <= start ? now : old + now;
+  end
 endmodule
 """
 _ADDER = """\
   SB_MAC16 #(
+    .C_REG(1'b1), .D_REG(1'b1),
     .TOPADDSUB_LOWERINPUT(2'b00), .TOPADDSUB_UPPERINPUT(1'b1), .TOPADDSUB_CARRYSELECT(2'b10), .TOPOUTPUT_SELECT(2'b01),
     .BOTADDSUB_LOWERINPUT(2'b00), .BOTADDSUB_UPPERINPUT(1'b1), .BOTADDSUB_CARRYSELECT(2'b00), .BOTOUTPUT_SELECT(2'b01)
   ) adder (
@@ -31,23 +37,28 @@ endmodule
 
 
 class SumRegister(Shared):
-    """sum := (start ? 0 : old) + term modulo 2^32 with ``enable``; on an iCE40 ``in_dsp`` an SB_MAC16."""
+    """sum := (start ? 0 : old) + term modulo 2^32 with ``enable``; ``early``: term comes a cycle before the rest.
 
-    def __init__(self, in_dsp: bool) -> None:
-        self._in_dsp = in_dsp
+    That on an iCE40 is an SB_MAC16.
+    """
+
+    def __init__(self, early: bool) -> None:
+        self._early = early
         super().__init__({"enable": In(1), "start": In(1), "old": In(32), "term": In(32), "sum": Out(32)})
 
     @property
     def module_name(self) -> str:
-        return "lpu_sum_register" + ("_dsp" if self._in_dsp else "")
+        return "lpu_sum_register" + ("_early" if self._early else "")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        held = Signal(32, name="held", reset_less=True)
+        m.d.sync += held.eq(self.term)
         with m.If(self.enable):
-            m.d.sync += self.sum.eq(Mux(self.start, 0, self.old) + self.term)
+            m.d.sync += self.sum.eq(Mux(self.start, 0, self.old) + (held if self._early else self.term))
         return m
 
     def verilog(self, technology: Technology) -> str:
-        is_dsp = self._in_dsp and technology is Technology.ICE40
+        is_dsp = self._early and technology is Technology.ICE40
         ports = _PORTS.format(name=self.module_name, kind="wire" if is_dsp else "reg")
-        return ports + (_ADDER if is_dsp else _BEHAVIOUR)
+        return ports + (_ADDER if is_dsp else _BEHAVIOUR.format(early=int(self._early)))

@@ -31,8 +31,8 @@ class Supercell(Shared):
     All cycles are local: supercell (superlane r, column c) is r + c cycles behind the command's issue T.
     Weights: rows of block ``command.block`` are captured from ``weights`` in T when ``command.column`` is 0;
     ``install`` in T copies the buffer to the array. Both hop on to the next column, with ``column`` one less.
-    Activations: ``x`` in T, products in T + 2, sums of 4 in T + 3, ``psum_out`` in T + 4. ``psum_in`` is wanted in
-    T + 3, which is the ``psum_out`` cycle of the superlane above. ``x_next`` is x one cycle late, for the next column.
+    Activations: ``x`` in T, products in T + 2, sums of 4 in T + 3, ``psum_out`` in T + 4 (T + 3 where a
+    ``SumRegister`` has its register: ``sums_on_streams``). ``psum_in`` is wanted in T + 3, which is the ``psum_out`` cycle of the superlane above. ``x_next`` is x one cycle late, for the next column.
     """
 
     def __init__(self, config: LpuConfig) -> None:
@@ -67,7 +67,8 @@ class Supercell(Shared):
             working = self._array(m, working)[:rows]
         for n, row in enumerate(working):
             products = self._paired(m, n, row, platform) if in_pairs else self._products(m, n, row)
-            m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, products))
+            domain = m.d.comb if self._config.sums_on_streams else m.d.sync
+            domain += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, products))
         return m
 
     def _activations(self, m: Module) -> None:
