@@ -17,16 +17,17 @@ from golden.units.matrix import MatrixTwin
 from golden.units.memory import Access, MemoryTwin
 from golden.units.switch import switch, transpose
 from golden.units.vector import Entering, VectorError, VectorTwin, is_wide, streamed_operands
-from hdl.config import STREAMS_PER_GROUP, LpuConfig, UnitKind
+from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind, UnitKind
 from hdl.isa import (
     LW_TO_IW,
-    PIPE_LATENCY,
     PIPES,
     Element,
     Instruction,
     Opcode,
     Queue,
     QueueKind,
+    pipe_cycles,
+    pipe_latency,
     queues,
     stream,
     timing,
@@ -68,6 +69,7 @@ class Execution:
         self.matrices = {queue: matrices[unit] for queue, unit in units.items() if unit in matrices}
         self.vector = VectorTwin(config)
         self._multiplied: dict[str, int] = {}  # cycle of the latest ABC element of a plane
+        self._entered: dict[PipeKind, int] = {}  # cycle of the latest element of a pipe
         self._turning: defaultdict[str, list[Bytes]] = defaultdict(list)  # elements of a block so far, by switch
         self.cycle = 0
         self.events: list[Event] = []
@@ -127,6 +129,7 @@ class Execution:
     def _result(self, queue: Queue, element: Element, words: Words) -> None:
         """Trace the result words [R, n] of an element."""
         due = element.cycle + self._result_latency[queue.kind, element.instruction.op]
+        due += int(self.config.weights_from_host and queue.unit.kind is UnitKind.WEIGHT_MEMORY)
         for superlane, value in enumerate(digest(words)):
             self.events.append(Event(due + superlane, queue.name, "R", superlane, int(value)))
 
@@ -239,6 +242,7 @@ class Execution:
 
     def _issue_to_pipe(self, queue: Queue, element: Element) -> None:
         pipe, instruction = PIPES[queue.kind], element.instruction
+        self._check_pipe(queue, pipe)
         fields = streamed_operands(pipe, instruction)
         read = {field: self._operand(queue, instruction, field) for field in fields}
         entering = Entering(pipe, element, read.get("x"), read.get("y"))
@@ -249,14 +253,28 @@ class Execution:
         planes = self.streams.read(queue.unit.position, instruction[name], STREAMS_PER_GROUP if wide else 1)
         return planes_to_int32(planes) if wide else planes[0].view(np.int8).astype(np.int32)
 
+    def _leave(self, pipe: PipeKind, value: Int32) -> None:
+        """Block b of n of each superlane's lanes reaches the register n - 1 - b cycles before the last."""
+        blocks, due = pipe_cycles(self.config, pipe), self.cycle + pipe_latency(self.config, pipe)
+        block_of = np.arange(self.config.lanes) % self.config.superlane_lanes * blocks // self.config.superlane_lanes
+        for b in range(blocks):
+            leave = partial(self.vector.leave, pipe, value, block_of == b)
+            self._later[due - (blocks - 1 - b)].append(leave)
+
+    def _check_pipe(self, queue: Queue, pipe: PipeKind) -> None:
+        since, cycles = self._entered.get(pipe), pipe_cycles(self.config, pipe)
+        if since is not None and self.cycle < since + cycles:
+            rule = f"must be at least {cycles} cycles after the ALU in cycle {since}"
+            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: ALU: {rule}")
+        self._entered[pipe] = self.cycle
+
     def _enter(self, queue: Queue, entering: Entering) -> None:
         element, instruction = entering.element, entering.element.instruction
         try:
             value = self.vector.enter(entering)
         except VectorError as error:
             raise GoldenError(f"cycle {element.cycle}, queue {queue.name}: {error}") from None
-        leave = partial(self.vector.registers.__setitem__, entering.pipe, value)
-        self._later[self.cycle + PIPE_LATENCY[entering.pipe]].append(leave)
+        self._leave(entering.pipe, value)
         if self.trace:
             self._result(queue, element, lane_words(self.config, value))
         if not instruction["drive"] or (instruction["last_only"] and not element.last):

@@ -55,8 +55,8 @@ def verify(
             check_same_cycle(config, logs),
             check_initialised(config, logs, memory),
             check_matrix(config, sites),
-            check_registers(sites),
-            check_flags(sites),
+            check_registers(config, sites),
+            check_flags(config, sites),
             check_tensors(config, tensors, expansion.cycles),
         )
     )

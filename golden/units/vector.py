@@ -42,8 +42,8 @@ class Entering:
 class VectorTwin:
     """The vector unit on words [lanes]; the caller keeps the time.
 
-    ``enter`` in T + 1 reads the result registers as they stand; its result is put into ``registers[pipe]`` by the
-    caller, latency cycles later. Registers and flag begin with 0.
+    ``enter`` in T + 1 reads the result registers as they stand; the caller lets its result ``leave`` latency cycles
+    later. Registers and flag begin with 0.
     """
 
     def __init__(self, config: LpuConfig) -> None:
@@ -72,6 +72,10 @@ class VectorTwin:
             case PipeKind.SFU:
                 result = sfu_pipe(SfuOp(op), x)
         return result
+
+    def leave(self, pipe: PipeKind, value: Int32, lanes: Bools) -> None:
+        """A result into the register of its pipe, in these lanes."""
+        self.registers[pipe] = np.where(lanes, value, self.registers[pipe])
 
     def _operation(self, pipe: PipeKind, element: Element) -> int:
         op = element.instruction["op"]

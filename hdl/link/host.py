@@ -101,6 +101,7 @@ class HostPort(wiring.Component):
             m.d.comb += self.row.eq(self.bus.w_data)  # a request stays until it is answered
         words = -(-len(self.program_word) // 32)
         self._kept_words = [Signal(32, name=f"program_word{i}", reset_less=True) for i in range(max(1, words - 1))]
+        m.d.comb += self.program_row.eq(self.bus.addr[PROGRAM_WORD_BITS:])
         m.d.comb += self.program_word.eq(Cat(self._kept_words, *([self.bus.w_data] if words > 1 else [])))
         with m.If(self._busy != 0):
             self._settle(m)
@@ -170,7 +171,6 @@ class HostPort(wiring.Component):
 
     def _program(self, m: Module) -> None:
         word_index = self.bus.addr[:PROGRAM_WORD_BITS]
-        m.d.comb += self.program_row.eq(self.bus.addr[PROGRAM_WORD_BITS:])
         number = self.bus.addr[PROGRAM_WORD_BITS + len(self.program_row) : REGION_SHIFT]
         accepts, commits = [], []
         for k, queue in enumerate(self._queues):
