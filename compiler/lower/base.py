@@ -14,7 +14,7 @@ from compiler.ir import OpKind as Kind
 from compiler.lower.pipeline import Imm, Op, Operand, Pipeline, PipelineError, Reg, Rows, Via
 from compiler.occupancy import fits_alone
 from compiler.place import Placement
-from hdl.config import Direction, LpuConfig, PipeKind, SwitchOp, Unit, UnitKind
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind, SwitchOp, Unit, UnitKind
 from hdl.isa import IntOp, MulOp, Source, can_drive, sources
 
 _INDEXED = frozenset({Kind.GATHER, Kind.SCATTER, Kind.KV_SCATTER, Kind.EMBED})
@@ -114,14 +114,23 @@ def binary(
 ) -> Reg:
     """``op`` on x and y; x goes through INT first where both would be read from one unit in the same cycles.
 
-    Rows that are both x and y need it as well, except in MUL: no other pipe reads both from one stream.
+    Rows that are both x and y need it as well, except in MUL: no other pipe reads both from one stream. So does x where
+    the vector unit sees one SG4.
     """
+    if isinstance(x, Rows | Flow) and isinstance(y, Rows | Flow) and _has_one_way(v.config):
+        x = v.op(IntOp.PASS, x, count=count, pitch=pitch)
     if isinstance(x, Rows) and isinstance(y, Rows) and x.at.unit == y.at.unit:
         same = x is y
         if not (same and isinstance(op, MulOp)):
             x = v.op(IntOp.PASS, x, count=count, pitch=pitch)
             y = x if same and isinstance(op, IntOp) else y
     return v.op(op, x, y, count=count, pitch=pitch, to=to)
+
+
+def _has_one_way(config: LpuConfig) -> bool:
+    """Whether the vector unit sees one SG4 only, so that no two operands come on streams at once."""
+    reach = config.readable(config.unit("vxm0"), "y", PipeKind.MUL)
+    return sum(map(len, reach.values())) == STREAMS_PER_GROUP
 
 
 def chain(
