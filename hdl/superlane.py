@@ -124,6 +124,8 @@ class Superlane(Shared):
             value = self._fabric.value(unit.outward, unit.position, index)
             m.d.comb += getattr(self, f"{unit.name}_index")[k].eq(value)
         self._log(m, f"{unit.name}_r", tile.read_valid, tile.read_digest)
+        if unit.kind is UnitKind.WEIGHT_MEMORY and self._config.weights_from_host:
+            return
         self._log(m, f"{unit.name}_w", self.command[f"{unit.name}_w"].valid, tile.write_digest)
 
     def _matrix(self, m: Module, unit: Unit, platform: object) -> None:

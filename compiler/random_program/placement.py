@@ -13,10 +13,12 @@ from compiler.random_program.registers import first_reads, first_values
 from hdl.config import LpuConfig
 from hdl.isa import (
     IW_TO_ABC,
+    PIPES,
     Element,
     Opcode,
     Queue,
     QueueKind,
+    pipe_cycles,
     queues,
 )
 
@@ -73,7 +75,7 @@ class Placer:
         """Add the bundle at the earliest cycle where it fits and ends by ``length``; whether there was one."""
         lead = -min(item.start for item in bundle.items)
         span = max(item.start + item.length for item in bundle.items) + lead
-        held = [(item.queue.name, ((1 << item.length) - 1) << (item.start + lead)) for item in bundle.items]
+        held = [(item.queue.name, self._span(item) << (item.start + lead)) for item in bundle.items]
         leaving = self._masks(bundle, lead)
         if leaving is None or self._collides(bundle):
             return False
@@ -91,6 +93,11 @@ class Placer:
                 return True
         return False
 
+    def _span(self, item: Item) -> int:
+        """A bit for each cycle in which the item holds its queue, or the pipe that its last element takes."""
+        pipe = PIPES.get(item.queue.kind)
+        return (1 << item.length + (pipe_cycles(self.config, pipe) - 1 if pipe else 0)) - 1
+
     def _masks(self, bundle: Bundle, lead: int) -> dict[tuple[int, int], int] | None:
         """Masks of the bundle's flows, None when two of them collide."""
         masks: dict[tuple[int, int], int] = {}
@@ -105,7 +112,7 @@ class Placer:
 
     def _lacking(self, bundle: Bundle) -> list[tuple[str, int]]:
         """Registers of the vector unit that the bundle reads before it writes them, and the cycles of the reads."""
-        own = first_values(bundle.items)
+        own = first_values(self.config, bundle.items)
         return [(name, cycle) for name, cycle in first_reads(bundle.items).items() if own.get(name, cycle + 1) > cycle]
 
     def _collides(self, bundle: Bundle) -> bool:
@@ -162,7 +169,7 @@ class Placer:
     def _commit(self, bundle: Bundle, shift: int, leaving: Mapping[tuple[int, int], int], at: int) -> None:
         for key, mask in leaving.items():
             self.leaving[key] = self.leaving.get(key, 0) | mask << at
-        for name, cycle in first_values(bundle.items).items():
+        for name, cycle in first_values(self.config, bundle.items).items():
             _lower(self.plan.produced, name, cycle + shift)
         for item in bundle.items:
             moved = Item(item.queue, item.start + shift, item.length, item.program, item.elements)
@@ -176,7 +183,7 @@ class Placer:
     def add(self, item: Item) -> None:
         name = item.queue.name
         self.items[name].append(item)
-        self.held[name] = self.held.get(name, 0) | ((1 << item.length) - 1) << item.start
+        self.held[name] = self.held.get(name, 0) | self._span(item) << item.start
 
     def _note(self, queue: Queue, element: Element, cycle: int) -> None:
         """Record what later bundles depend on: port use, first writes, first starts."""

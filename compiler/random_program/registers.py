@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from compiler.operands import performed, reads_flag, register_reads, sets_flag
 from compiler.random_program.pattern import Item
-from hdl.isa import PIPE_LATENCY, PIPES
+from hdl.config import LpuConfig
+from hdl.isa import PIPES, pipe_latency
 
 FLAG = "flag"
 """The flag of the INT pipe, beside the pipes' registers."""
@@ -17,9 +18,9 @@ def first_reads(items: Iterable[Item]) -> dict[str, int]:
     return _least((register, cycle) for item in items for register, cycle in _reads(item))
 
 
-def first_values(items: Iterable[Item]) -> dict[str, int]:
+def first_values(config: LpuConfig, items: Iterable[Item]) -> dict[str, int]:
     """First cycle in which an element can take a value from each register that the items write."""
-    return _least((register, cycle) for item in items for register, cycle in _values(item))
+    return _least((register, cycle) for item in items for register, cycle in _values(config, item))
 
 
 def _least(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -39,11 +40,11 @@ def _reads(item: Item) -> Iterator[tuple[str, int]]:
             yield FLAG, cycle
 
 
-def _values(item: Item) -> Iterator[tuple[str, int]]:
+def _values(config: LpuConfig, item: Item) -> Iterator[tuple[str, int]]:
     pipe = PIPES.get(item.queue.kind)
     for element in item.elements if pipe else ():
         assert pipe
         cycle = item.start + element.cycle
-        yield pipe, cycle + PIPE_LATENCY[pipe]
+        yield pipe, cycle + pipe_latency(config, pipe)
         if sets_flag(pipe, performed(element.instruction, pipe, element.first)):
-            yield FLAG, cycle + PIPE_LATENCY[pipe]
+            yield FLAG, cycle + pipe_latency(config, pipe)

@@ -106,6 +106,8 @@ class VectorBuilder(ValueBuilder):
     ) -> dict[str, int]:
         """Fields of one operand, fed where it does not come from the pipe itself."""
         options = [s for s in sources(self.config, pipe, field) if self._can_come_from(pipe, field, s, fields)]
+        if not options:
+            raise StuckError
         source = self.rng.choice([*options, *options[:1]])
         chosen = {f"{field}_from": int(source)}
         if source is Source.STREAM:
