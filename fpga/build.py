@@ -32,12 +32,13 @@ from fpga.report import RESOURCES, BuildReport, Placement
 from fpga.tools import tool
 from fpga.top import BoardTop, board_frequency, family_of
 from hdl.config import LpuConfig
+from hdl.emit import Technology
 from sim.build import CACHE
 from sim.files import locked, work_directory, write_atomically
 
 FOLDER = CACHE / "fpga"
-SYNTH_OPTIONS: Mapping[str, str] = {"ecp5": "-nowidelut", "ice40": "-dsp"}
-"""See docs/fpga.md for what the others cost."""
+SYNTH_OPTIONS: Mapping[str, str] = {"ecp5": "-nowidelut", "ice40": ""}
+"""See docs/fpga.md for what the others cost. No -dsp: the SB_MAC16 are instantiated."""
 NETLIST_FILES = (".il", ".ys", ".lpf", ".pcf", ".v")
 PHASES = (
     (re.compile(r"Info: Packing"), "packing"),
@@ -110,7 +111,8 @@ def build(
     """
     progress("design", "writing")
     pll, clock_hz = clock_setting(board, clock_mhz)
-    text = board_verilog(config, round(clock_hz), board.baud)
+    technology = Technology.ICE40 if family_of(board.load()) == "ice40" else Technology.GENERIC
+    text = board_verilog(config, round(clock_hz), board.baud, technology=technology)
     return build_design(board, config.name, text, pll, clock_hz, seeds, progress)
 
 
