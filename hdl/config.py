@@ -120,7 +120,8 @@ class LpuConfig:
         ``data_groups_per_position``: how many data groups share one stream position (fewer hops, wider multiplexers).
         ``weights_beside_data``: whether the first weight group stands at the position of the first data groups, a hop
         less for all streams. ``weights_from_host``: whether only the host writes weights, and nothing reads them but
-        the matrix unit: weight groups have no write queue and drive the weight bus only. ``indexed``: whether there are GATHER and SCATTER.
+        the matrix unit: weight groups have no write queue and drive the weight bus only. ``indexed``: whether there are
+        GATHER and SCATTER.
     Units
         ``acc_rows``: int32 accumulator rows per matrix plane. ``pipes``: those of the vector unit, each at most
         once, INT always. ``bitwise``: whether INT has AND, OR and XOR. ``mult_bits``: width of the requantisation

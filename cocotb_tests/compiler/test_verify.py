@@ -30,7 +30,7 @@ from hdl.isa import (
 )
 
 I = Instruction.of  # noqa: E741
-NANO, SMALL, DUO = preset("nano"), preset("small"), preset("duo")
+NANO, SMALL, DUO = preset("tiny"), preset("small"), preset("duo")
 Programs = dict[str, list[Instruction]]
 
 
@@ -181,9 +181,9 @@ def test_a_square_takes_both_operands_from_one_stream() -> None:
 
 
 def test_operations_and_sources_are_those_of_the_core() -> None:
-    text = "op = 13: must be an operation of INT on 'nano', PASS, "
+    text = "op = 13: must be an operation of INT on 'tiny', PASS, "
     rejects(NANO, {"vxm0.i": program(I(Opcode.ALU, op=IntOp.FMAX, x_from=Source.INT))}, text, [])
-    text = "x_from = 5: must be STREAM, INT, REQUANT in the INT pipe of 'nano'"
+    text = "x_from = 5: must be STREAM, INT, REQUANT in the INT pipe of 'tiny'"
     rejects(NANO, {"vxm0.i": program(I(Opcode.ALU, x_from=Source.ADD))}, text, [])
     rejects(NANO, {"vxm0.m": program()}, "unknown queue 'vxm0.m'", [])
 
@@ -337,7 +337,7 @@ def test_index_lanes(change: dict[str, int], text: str) -> None:
 
 def test_index_lane_is_in_the_superlane_of_nano() -> None:
     step = I(Opcode.GATHER, lane=4, stream=east(0))
-    rejects(preset("nano"), {"w0.r": program(step)}, "lane = 4: must be in 0..3", [])
+    rejects(preset("tiny"), {"w0.r": program(step)}, "lane = 4: must be in 0..3", [])
 
 
 def test_accumulator_rows_exist() -> None:

@@ -15,7 +15,7 @@ from sim.run import play
 from sim.script import HostError, Op, Script, as_rows
 
 pytestmark = pytest.mark.rtl
-CONFIG = traced("nano")
+CONFIG = traced("tiny")
 
 
 class RawScript(Script):

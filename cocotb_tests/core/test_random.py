@@ -23,7 +23,7 @@ class Size:
 
 
 SIZES = {
-    "nano": Size(36, 1000, 15_000),
+    "tiny": Size(36, 1000, 15_000),
     "small": Size(8, 5000, 45_000),
     "ulx3s": Size(4, 5000, 20_000),
     "duo": Size(8, 5000, 40_000),
@@ -61,5 +61,5 @@ def test_random_programs(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LESS)
 def test_random_programs_of_a_core_that_lacks_something(name: str) -> None:
-    config = preset("nano").replace(name=name, **LESS[name])
+    config = preset("tiny").replace(name=name, **LESS[name])
     assert [result.difference for result in fuzz(config, range(8), 600) if result.difference] == []

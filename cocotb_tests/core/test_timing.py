@@ -16,7 +16,7 @@ from hdl.isa import CONTROL_OPCODES, SWITCH_LATENCY, Opcode, queue, timing
 from sim.run import Job, JobResult, run_programs
 
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
-PRESETS = ("nano", "small", "ulx3s", "duo")
+PRESETS = ("tiny", "small", "ulx3s", "duo")
 
 
 def job(scenario: Scenario, items: list[Item], trace: Path | None = None) -> Job:

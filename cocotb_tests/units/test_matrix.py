@@ -21,7 +21,7 @@ from hdl.matrix.control import ActivationControl, WeightControl
 from hdl.matrix.plane import MatrixPlane
 
 pytestmark = pytest.mark.rtl
-NANO = preset("nano").replace(acc_rows=4)
+NANO = preset("tiny").replace(acc_rows=4)
 DUO = preset("duo").replace(weight_streams=8, weight_groups=(MemoryGroup(8, 512),))
 """Two superlanes, and two blocks per supercell, so that a tile takes four cycles."""
 FEW = DUO.replace(mac_rows=4, acc_rows=2)
@@ -154,7 +154,7 @@ def stimulate(
 @pytest.mark.parametrize(
     ("config", "count"),
     [
-        pytest.param(NANO, 250, id="nano"),
+        pytest.param(NANO, 250, id="tiny"),
         pytest.param(ULX3S, 60, id="ulx3s"),
         pytest.param(DUO, 120, id="duo", marks=pytest.mark.slow),
         pytest.param(FEW, 120, id="few", marks=pytest.mark.slow),

@@ -33,7 +33,7 @@ from hdl.streams import Reach
 from hdl.vector.tile import VectorTile, drives_of, reads_of
 
 pytestmark = pytest.mark.rtl
-NANO = preset("nano").replace(trace=True)
+NANO = preset("tiny").replace(trace=True)
 FEW = {"lanes": 4, "weight_streams": 4, "weight_groups": (MemoryGroup(4, 16),), "trace": True}
 """A build takes a time in proportion to the lanes."""
 SMALL = preset("small").replace(**FEW)

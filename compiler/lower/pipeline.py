@@ -277,7 +277,10 @@ class _Use:
         for own in (o.reg for o in self.operands.values() if isinstance(o, Own)):
             for i in range(self.count - own.count):
                 issue = start + i * self.pitch
-                yield own.pipe, set(range(issue + 1, issue + own.count * self.pitch - pipe_latency(self.config, own.pipe) + 1))
+                yield (
+                    own.pipe,
+                    set(range(issue + 1, issue + own.count * self.pitch - pipe_latency(self.config, own.pipe) + 1)),
+                )
 
     @property
     def busy(self) -> int:

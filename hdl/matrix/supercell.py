@@ -31,8 +31,9 @@ class Supercell(Shared):
     All cycles are local: supercell (superlane r, column c) is r + c cycles behind the command's issue T.
     Weights: rows of block ``command.block`` are captured from ``weights`` in T when ``command.column`` is 0;
     ``install`` in T copies the buffer to the array. Both hop on to the next column, with ``column`` one less.
-    Activations: ``x`` in T, products in T + 2, sums of 4 in T + 3, ``psum_out`` in T + 4 (T + 3 where a
-    ``SumRegister`` has its register: ``sums_on_streams``). ``psum_in`` is wanted in T + 3, which is the ``psum_out`` cycle of the superlane above. ``x_next`` is x one cycle late, for the next column.
+    Activations: ``x`` in T, products in T + 2, sums of 4 in T + 3, ``psum_out`` in T + 4 (T + 3 where a ``SumRegister``
+    has its register: ``sums_on_streams``). ``psum_in`` is wanted in T + 3, which is the ``psum_out`` cycle of the
+    superlane above. ``x_next`` is x one cycle late, for the next column.
     """
 
     def __init__(self, config: LpuConfig) -> None:
