@@ -51,7 +51,8 @@ class Event:
 def result_latency(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> int:
     """Cycles from issue to the result event of superlane 0, for instructions that have results.
 
-    That is d_func, or a cycle later where what is driven comes after its announcement; but all switch results are logged with their largest, so that a unit has one a cycle.
+    That is d_func, or a cycle later where what is driven comes after its announcement; but all switch results are
+    logged with their largest, so that a unit has one a cycle.
     """
     if kind is QueueKind.SWITCH:
         return max(SWITCH_LATENCY + config.superlanes - 1, config.turn_cycles)

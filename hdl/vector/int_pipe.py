@@ -17,9 +17,9 @@ QNAN = 0x7FC00000
 class IntPipe(Shared):
     """result = op(x, y) on words of 32 bits; see ``hdl.isa.IntOp``. Latency 1 cycle.
 
-    ``result`` keeps the last valid element's, and the flag (0 after reset) the last valid comparison's.
-    Without ``floats`` the operations from FMAX on, and without ``bitwise`` AND, OR and XOR, are left out and must not be
-    asked for.
+    ``result`` keeps the last valid element's, and the flag (0 after reset) the last valid comparison's. Without
+    ``floats`` the operations from FMAX on, and without ``bitwise`` AND, OR and XOR, are left out and must not be asked
+    for.
 
     One adder serves sums and comparisons: x + ~y + carry is x - y for carry 1, ~(y - x) for carry 0 and then all ones
     for x = y; the carry into its sign bit compares the magnitudes.

@@ -39,9 +39,8 @@ class Lane(Shared):
     An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
     the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
     then. Where REQUANT works on some lanes at a time, its operands leave on ``requant_operands`` and its result comes
-    back on ``requant_value``. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes`` that
-    drive;
-    the bit above them stands for INT's result saturated to int8, in all four bytes.
+    back on ``requant_value``. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order
+    of ``config.pipes`` that drive; the bit above them stands for INT's result saturated to int8, in all four bytes.
     """
 
     def __init__(self, config: LpuConfig, reads: Reach, drives: Reach) -> None:
