@@ -16,6 +16,7 @@ from hdl.isa import (
     Opcode,
     QueueKind,
     Source,
+    can_drive,
     can_fold,
     control_fields,
     decode,
@@ -178,7 +179,8 @@ def test_sources_and_operations_are_those_of_the_pipes_that_exist(config: LpuCon
         for field in ("x", "y"):
             registers = [REGISTERS[source] for source in sources(config, pipe, field) if source in REGISTERS]
             assert set(registers) <= set(config.pipes)
-        assert sources(config, pipe, "x")[0] is Source.STREAM
+        assert sources(config, pipe, "x")[0] is (Source.STREAM if can_drive(config, pipe) else Source.INT)
+        assert can_drive(config, pipe) == (pipe is not PipeKind.REQUANT or config.requant_cycles == 1)
         names = {f.name for f in unit_fields(config, PIPE_QUEUES[pipe])}
         assert ("y_from" in names) == bool(sources(config, pipe, "y"))
         assert ("fold" in names) == can_fold(pipe)

@@ -55,10 +55,12 @@ class MatrixUnit(wiring.Component):
         m.submodules.activation_control = activations = ActivationControl(self._config)
         command = weights.command
         block = block_of(self._config, activations.at_issue)
+        if self._config.abc_cycles > 1:
+            block = Cat(block, activations.at_issue.valid)
         for r in range(self._config.superlanes):
             m.d.comb += [plane.commands[r].eq(command), Value.cast(plane.x[r]).eq(Cat(self.x[r], block))]
             later = Signal(weights.command.shape(), name=f"command{r}")
-            later_block = Signal(2, name=f"block{r}")
+            later_block = Signal(3, name=f"block{r}")
             m.d.sync += [later.eq(command), later_block.eq(block)]
             command, block = later, later_block[: len(block)]
         m.d.comb += [
