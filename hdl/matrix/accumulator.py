@@ -79,7 +79,10 @@ class AccumulatorColumn(Shared):
         for n in range(len(self.psums)):
             old = Mux(self.command.start, Const(0, 32), stored[n])
             m.d.comb += total[n].eq((old + self.psums[n])[:32])
-        m.d.sync += row.eq(Cat(row, total)[-len(row) :])
+        size, blocks = len(Value.cast(total)), self._config.abc_cycles
+        for b in range(blocks):
+            with m.If(self.command.block == b if blocks > 1 else Const(1)):
+                m.d.sync += row[b * size : (b + 1) * size].eq(total)
         return row
 
     def _rows(self, m: Module, total: Value) -> Value:
