@@ -26,7 +26,6 @@ from hdl.isa import (
     Opcode,
     Queue,
     QueueKind,
-    pipe_cycles,
     pipe_latency,
     queues,
     stream,
@@ -56,8 +55,8 @@ class GoldenError(ValueError):
 class Execution:
     """State of one run on the SRAM of ``memories``.
 
-    A cycle is: what earlier cycles put off (``_later``), its elements in ``_STEP_ORDER``, then the drives due
-    (``_drives``), so every read of a stream precedes the drives of its cycle.
+    A cycle is: what earlier cycles put off (``_later``, then ``_entering``), its elements in ``_STEP_ORDER``, then the
+    drives due (``_drives``), so every read of a stream precedes the drives of its cycle.
     """
 
     def __init__(self, config: LpuConfig, memories: Mapping[str, MemoryTwin], trace: bool) -> None:
@@ -76,6 +75,7 @@ class Execution:
         self.errors = ErrorFlag(0)
         self.faults: list[str] = []
         self._later: Agenda = defaultdict(list)
+        self._entering: Agenda = defaultdict(list)
         self._drives: Agenda = defaultdict(list)
         kinds = [(queue.kind, op) for queue in queues(config) for op in unit_opcodes(config, queue.kind)]
         self._drive_latency = {(kind, op): timing(config, kind, op).func or 0 for kind, op in kinds}
@@ -96,7 +96,7 @@ class Execution:
         issues = self._issues_by_cycle(expansion)
         while self.cycle < expansion.cycles or self._later or self._drives:
             self.streams.advance(self.cycle)
-            for action in self._later.pop(self.cycle, ()):
+            for action in [*self._later.pop(self.cycle, ()), *self._entering.pop(self.cycle, ())]:
                 action()
             for queue, element in issues.pop(self.cycle, ()):
                 if self.trace:
@@ -237,8 +237,7 @@ class Execution:
 
     # --------------------------------------------------------------------- vector
 
-    # An element enters its pipe in T + 1: the registers that change in that cycle have changed before, because what
-    # changes them was put off earlier than the entering.
+    # An element enters its pipe in T + 1, lane by lane from T + 1 on, when the registers that change in a cycle have.
 
     def _issue_to_pipe(self, queue: Queue, element: Element) -> None:
         pipe, instruction = PIPES[queue.kind], element.instruction
@@ -246,35 +245,36 @@ class Execution:
         fields = streamed_operands(pipe, instruction)
         read = {field: self._operand(queue, instruction, field) for field in fields}
         entering = Entering(pipe, element, read.get("x"), read.get("y"))
-        self._later[self.cycle + 1].append(partial(self._enter, queue, entering))
+        for step in range(self.config.vector_cycles):
+            self._entering[self.cycle + 1 + step].append(partial(self._enter, queue, entering, step))
 
     def _operand(self, queue: Queue, instruction: Instruction, name: str) -> Int32:
         wide = is_wide(PIPES[queue.kind], instruction, name)
         planes = self.streams.read(queue.unit.position, instruction[name], STREAMS_PER_GROUP if wide else 1)
         return planes_to_int32(planes) if wide else planes[0].view(np.int8).astype(np.int32)
 
-    def _leave(self, pipe: PipeKind, value: Int32) -> None:
-        """Block b of n of each superlane's lanes reaches the register n - 1 - b cycles before the last."""
-        blocks, due = pipe_cycles(self.config, pipe), self.cycle + pipe_latency(self.config, pipe)
-        block_of = np.arange(self.config.lanes) % self.config.superlane_lanes * blocks // self.config.superlane_lanes
-        for b in range(blocks):
-            leave = partial(self.vector.leave, pipe, value, block_of == b)
-            self._later[due - (blocks - 1 - b)].append(leave)
-
     def _check_pipe(self, queue: Queue, pipe: PipeKind) -> None:
-        since, cycles = self._entered.get(pipe), pipe_cycles(self.config, pipe)
+        since, cycles = self._entered.get(pipe), self.config.vector_cycles
         if since is not None and self.cycle < since + cycles:
             rule = f"must be at least {cycles} cycles after the ALU in cycle {since}"
             raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: ALU: {rule}")
         self._entered[pipe] = self.cycle
 
-    def _enter(self, queue: Queue, entering: Entering) -> None:
-        element, instruction = entering.element, entering.element.instruction
+    def _enter(self, queue: Queue, entering: Entering, step: int) -> None:
+        pipe, steps = entering.pipe, self.config.vector_cycles
+        lanes = np.arange(self.config.lanes) % steps == step
         try:
-            value = self.vector.enter(entering)
+            value = self.vector.enter(entering, lanes)
         except VectorError as error:
-            raise GoldenError(f"cycle {element.cycle}, queue {queue.name}: {error}") from None
-        self._leave(entering.pipe, value)
+            raise GoldenError(f"cycle {entering.element.cycle}, queue {queue.name}: {error}") from None
+        due = self.cycle + pipe_latency(self.config, pipe) - (steps - 1)
+        self._later[due].append(partial(self.vector.leave, pipe, value, lanes))
+        if step == steps - 1:
+            self._complete(queue, entering, value)
+
+    def _complete(self, queue: Queue, entering: Entering, value: Int32) -> None:
+        """All lanes of an element are known."""
+        element, instruction = entering.element, entering.element.instruction
         if self.trace:
             self._result(queue, element, lane_words(self.config, value))
         if not instruction["drive"] or (instruction["last_only"] and not element.last):

@@ -125,8 +125,9 @@ class LpuConfig:
     Units
         ``acc_rows``: int32 accumulator rows per matrix plane. ``pipes``: those of the vector unit, each at most
         once, INT always. ``bitwise``: whether INT has AND, OR and XOR. ``mult_bits``: width of the requantisation
-        multiplier. ``requant_lanes``: lanes of a superlane that REQUANT works on in a cycle, a divisor of S; None: all
-        of them. With fewer, an element takes the pipe for S / requant_lanes cycles, and x comes from INT only.
+        multiplier. ``lane_by_lane``: whether each pipe works on one lane of a superlane after the other, so that an
+        element takes it for S cycles. There are INT and REQUANT only, then, one inward SG4, one hemisphere, and INT
+        between streams and REQUANT, but for its y.
         ``imm_bits``: vector immediate, sign-extended to 32; all 32 where there is a floating-point pipe.
         ``switch_ops``: operations of the switch, each at most once; without any there is no switch, no queue of it and
         no position.
@@ -156,7 +157,7 @@ class LpuConfig:
     pipes: tuple[PipeKind, ...] = (PipeKind.INT, *FLOAT_PIPES)
     bitwise: bool = True
     mult_bits: int = 16
-    requant_lanes: int | None = None
+    lane_by_lane: bool = False
     imm_bits: int = 32
     switch_ops: tuple[SwitchOp, ...] = tuple(SwitchOp)
     program_rows: int = 512
@@ -219,15 +220,19 @@ class LpuConfig:
 
     def _check_units(self) -> None:
         self._require_range("mxm_planes", 1, 4)
-        for field in ("mac_rows", "requant_lanes"):
-            if (value := getattr(self, field)) is not None:
-                self._require_range(field, 1, self.superlane_lanes)
-                self._require(self.superlane_lanes % value == 0, field, "a divisor of the superlane's lanes")
+        if self.mac_rows is not None:
+            self._require_range("mac_rows", 1, self.superlane_lanes)
+            divides = self.superlane_lanes % self.mac_rows == 0
+            self._require(divides, "mac_rows", "a divisor of the superlane's lanes")
         self._require_range("acc_rows", 1, 1024)
         self._require(self.acc_rows & (self.acc_rows - 1) == 0, "acc_rows", "a power of two")
         known = isinstance(self.pipes, tuple) and all(isinstance(kind, PipeKind) for kind in self.pipes)
         once = known and len(set(self.pipes)) == len(self.pipes) and PipeKind.INT in self.pipes
         self._require(once, "pipes", "a tuple of different PipeKind, INT among them")
+        if self.lane_by_lane:
+            inward = self.streams_east if self.hemispheres == 1 else 0
+            rule = "False with fp32 pipes, two hemispheres, or more than 4 inward streams"
+            self._require(not self.has_floats and inward == STREAMS_PER_GROUP, "lane_by_lane", rule)
         self._require_range("mult_bits", 4, 16)
         self._require_range("imm_bits", 32 if self.has_floats else 8, 32)
         known = isinstance(self.switch_ops, tuple) and all(isinstance(op, SwitchOp) for op in self.switch_ops)
@@ -242,7 +247,15 @@ class LpuConfig:
         self._require_range("loop_levels", 0, 4)
         if self.stride_bits is not None:
             self._require_range("stride_bits", 3, self.addr_bits)
-        for field in ("weights_beside_data", "weights_from_host", "indexed", "bitwise", "assertions", "trace"):
+        for field in (
+            "weights_beside_data",
+            "weights_from_host",
+            "indexed",
+            "bitwise",
+            "lane_by_lane",
+            "assertions",
+            "trace",
+        ):
             self._require(isinstance(getattr(self, field), bool), field, "True or False")
 
     # --------------------------------------------------------- derived widths
@@ -273,9 +286,9 @@ class LpuConfig:
         return self.superlane_lanes // (self.mac_rows or self.superlane_lanes)
 
     @property
-    def requant_cycles(self) -> int:
-        """Cycles for which an element takes the REQUANT pipe: S / requant_lanes."""
-        return self.superlane_lanes // (self.requant_lanes or self.superlane_lanes)
+    def vector_cycles(self) -> int:
+        """Cycles for which an element takes its pipe of the vector unit: 1, or S where it is lane by lane."""
+        return self.superlane_lanes if self.lane_by_lane else 1
 
     @property
     def tile_cycles(self) -> int:
@@ -486,7 +499,7 @@ PRESETS: dict[str, LpuConfig] = {
             pipes=(PipeKind.INT, PipeKind.REQUANT),
             bitwise=False,
             mult_bits=8,
-            requant_lanes=1,
+            lane_by_lane=True,
             imm_bits=14,
             switch_ops=(),
             program_rows=128,

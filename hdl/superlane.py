@@ -26,6 +26,7 @@ from hdl.memory.group import MemoryTile
 from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables
 from hdl.switch.rotor import word_layout
 from hdl.switch.tile import SwitchTile
+from hdl.vector.serial import SerialTile
 from hdl.vector.tile import VectorTile, drives_of, reads_of
 
 
@@ -171,7 +172,8 @@ class Superlane(Shared):
         ]
 
     def _vector(self, m: Module, unit: Unit) -> None:
-        tile = VectorTile(self._config)
+        kind = SerialTile if self._config.lane_by_lane else VectorTile
+        tile = kind(self._config)
         m.submodules[unit.name] = tile
         self._connect_views(m, unit, reads_of(self._config), tile)
         for direction, streams in drives_of(self._config).streams.items():

@@ -180,7 +180,7 @@ def test_sources_and_operations_are_those_of_the_pipes_that_exist(config: LpuCon
             registers = [REGISTERS[source] for source in sources(config, pipe, field) if source in REGISTERS]
             assert set(registers) <= set(config.pipes)
         assert sources(config, pipe, "x")[0] is (Source.STREAM if can_drive(config, pipe) else Source.INT)
-        assert can_drive(config, pipe) == (pipe is not PipeKind.REQUANT or config.requant_cycles == 1)
+        assert can_drive(config, pipe) == (pipe is not PipeKind.REQUANT or not config.lane_by_lane)
         names = {f.name for f in unit_fields(config, PIPE_QUEUES[pipe])}
         assert ("y_from" in names) == bool(sources(config, pipe, "y"))
         assert ("fold" in names) == can_fold(pipe)

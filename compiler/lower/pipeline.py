@@ -29,7 +29,6 @@ from hdl.isa import (
     RequantOp,
     SfuOp,
     Source,
-    pipe_cycles,
     pipe_latency,
     timing,
 )
@@ -269,7 +268,7 @@ class _Use:
         """Cycles in which a pipe may not issue, so that its register still holds what the operation takes."""
         for reg in self.registers:
             latency = pipe_latency(self.config, reg.pipe)
-            soonest = latency - pipe_cycles(self.config, reg.pipe) + 1
+            soonest = latency - self.config.vector_cycles + 1
             for i in range(reg.count):
                 taken = start + (self.count - 1 if self._is_kept(reg) else i) * self.pitch
                 produced = reg.ready - latency + i * reg.pitch
@@ -285,7 +284,7 @@ class _Use:
     @property
     def busy(self) -> int:
         """Cycles that an element takes the pipe."""
-        return pipe_cycles(self.config, self.pipe)
+        return self.config.vector_cycles
 
     def _is_kept(self, reg: Reg) -> bool:
         """Whether all elements take the one result of ``reg``."""

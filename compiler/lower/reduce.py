@@ -58,8 +58,8 @@ def _halves(v: Pipeline, sums: list[Reg]) -> Reg:
 
 
 def over_tiles(v: Pipeline, op: Op, first: Reg, rest: Rows, count: int) -> Reg:
-    """``op`` over ``first`` and ``count`` rows, an INT operation at a row a cycle."""
-    return v.op(op, rest, Own(first), count=count).element(count - 1) if count else first
+    """``op`` over ``first`` and ``count`` rows, an INT operation as fast as the pipe goes."""
+    return v.op(op, rest, Own(first), count=count, pitch=v.config.vector_cycles).element(count - 1) if count else first
 
 
 def over_lanes(low: Lowering, v: Pipeline, op: Op, value: Reg) -> Reg:

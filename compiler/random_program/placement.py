@@ -18,7 +18,6 @@ from hdl.isa import (
     Opcode,
     Queue,
     QueueKind,
-    pipe_cycles,
     queues,
 )
 
@@ -96,7 +95,7 @@ class Placer:
     def _span(self, item: Item) -> int:
         """A bit for each cycle in which the item holds its queue, or the pipe that its last element takes."""
         pipe = PIPES.get(item.queue.kind)
-        return (1 << item.length + (pipe_cycles(self.config, pipe) - 1 if pipe else 0)) - 1
+        return (1 << item.length + (self.config.vector_cycles - 1 if pipe else 0)) - 1
 
     def _masks(self, bundle: Bundle, lead: int) -> dict[tuple[int, int], int] | None:
         """Masks of the bundle's flows, None when two of them collide."""

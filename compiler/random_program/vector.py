@@ -23,7 +23,6 @@ from hdl.isa import (
     Source,
     can_drive,
     operations,
-    pipe_cycles,
     pipe_latency,
     queues,
     sources,
@@ -69,7 +68,7 @@ class VectorBuilder(ValueBuilder):
         group = self._group_size(pattern)
         if group:
             pattern, fields["last_only"] = pattern.split(group), int("drive" in fields or self.rng.random() < 0.5)
-        if pattern.n > 1 and pattern.period < pipe_cycles(self.config, pipe):
+        if pattern.n > 1 and pattern.period < self.config.vector_cycles:
             raise StuckError
         if not can_drive(self.config, pipe):
             fields.pop("last_only", None)

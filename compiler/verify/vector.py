@@ -13,7 +13,7 @@ import numpy as np
 from compiler.operands import performed, reads_flag, register_reads, sets_flag
 from compiler.verify.issue import Problem, Site, earliest
 from hdl.config import LpuConfig, PipeKind
-from hdl.isa import PIPES, pipe_cycles, pipe_latency
+from hdl.isa import PIPES, pipe_latency
 
 Use = Callable[[Site, bool], bool]
 """Whether the elements of a site, the first ones or the others, do something."""
@@ -61,7 +61,7 @@ def check_registers(config: LpuConfig, sites: Sequence[Site]) -> Problem | None:
 
 def _check_distance(config: LpuConfig, sites: Sequence[Site], pipe: PipeKind) -> Problem | None:
     """An element of a pipe has the cycles that it takes."""
-    cycles = pipe_cycles(config, pipe)
+    cycles = config.vector_cycles
     mine = ((cycle, site) for site in sites if PIPES[site.queue.kind] is pipe for cycle in site.cycles.tolist())
     issued = sorted(mine, key=_cycle)
     for (before, first), (cycle, site) in pairwise(issued):

@@ -216,7 +216,7 @@ _BITWISE = (IntOp.AND, IntOp.OR, IntOp.XOR)
 
 def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]:
     """What operand ``field`` (x, y) of a pipe may be on this core; each one costs a multiplexer input per lane."""
-    if pipe is PipeKind.REQUANT and field == "x" and config.requant_cycles > 1:
+    if pipe is PipeKind.REQUANT and field == "x" and config.lane_by_lane:
         return (Source.INT,)
     table = _SOURCES[pipe][field == "y"]
     return tuple(s for s in table if s not in REGISTERS or REGISTERS[s] in config.pipes)
@@ -225,26 +225,16 @@ def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]
 def pipe_latency(config: LpuConfig, pipe: PipeKind) -> int:
     """Cycles from an element's issue to the first issue that can take its result, all lanes of it, from the register.
 
-    PIPE_LATENCY; where REQUANT works lane by lane it keeps its operands for a cycle first, and then for a cycle more
-    for each block of lanes.
+    PIPE_LATENCY, and a cycle more for each further lane where they come one by one.
     """
-    blocks = config.requant_cycles if pipe is PipeKind.REQUANT else 1
-    return PIPE_LATENCY[pipe] + (blocks if blocks > 1 else 0)
+    return PIPE_LATENCY[pipe] + config.vector_cycles - 1
 
 
 def can_drive(config: LpuConfig, pipe: PipeKind) -> bool:
-    """Whether the pipe's results go to streams: a REQUANT that works on some lanes at a time has INT before and after
+    """Whether the pipe's results go to streams: a REQUANT that works lane by lane has INT before and after
     it.
     """
-    return pipe_cycles(config, pipe) == 1
-
-
-def pipe_cycles(config: LpuConfig, pipe: PipeKind) -> int:
-    """n: an element of the pipe comes n cycles after the one before at least.
-
-    It enters the register block by block of the lanes, in n cycles, the last of them that of ``pipe_latency``.
-    """
-    return config.requant_cycles if pipe is PipeKind.REQUANT else 1
+    return pipe is PipeKind.INT or not config.lane_by_lane
 
 
 def operations(config: LpuConfig, pipe: PipeKind) -> tuple[enum.IntEnum, ...]:

@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind
 from hdl.emit import Shared, shared
-from hdl.isa import can_drive
 from hdl.streams import Reach, any_of, view_ports
 from hdl.vector.add_pipe import AddPipe
 from hdl.vector.command import PIPE_COMMAND
@@ -38,28 +37,21 @@ class Lane(Shared):
 
     An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
     the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
-    then. Where REQUANT works on some lanes at a time, its operands leave on ``requant_operands`` and its result comes
-    back on ``requant_value``. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order
-    of ``config.pipes`` that drive; the bit above them stands for INT's result saturated to int8, in all four bytes.
+    then. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
+    the bit above them stands for INT's result saturated to int8, in all four bytes.
     """
 
     def __init__(self, config: LpuConfig, reads: Reach, drives: Reach) -> None:
         self._config = config
         groups = sum(len(streams) for streams in drives.streams.values()) // STREAMS_PER_GROUP
         ports = view_ports(reads, 8)
-        serial = {PipeKind.REQUANT} if config.requant_cycles > 1 else set()
         for pipe in config.pipes:
-            ports |= {f"{pipe.value}_result": Out(32)}
-            if pipe not in serial:
-                ports[f"{pipe.value}_command"] = In(PIPE_COMMAND)
+            ports |= {f"{pipe.value}_result": Out(32), f"{pipe.value}_command": In(PIPE_COMMAND)}
             for operand in Operand.all_of(config, pipe):
                 ports |= operand.ports
                 if operand.swaps:
                     ports[f"{pipe.value}_swapped"] = In(data.ArrayLayout(32, operand.swaps))
-        if serial:
-            ports |= {"requant_operands": Out(data.StructLayout({"x": 32, "y": 32})), "requant_value": In(32)}
-        self._driving = [pipe for pipe in config.pipes if can_drive(config, pipe)]
-        drive = data.ArrayLayout(len(self._driving) + 1, groups)
+        drive = data.ArrayLayout(len(config.pipes) + 1, groups)
         ports |= {"drive": In(drive), "out": Out(data.ArrayLayout(32, groups))}
         super().__init__(ports)
 
@@ -70,13 +62,10 @@ class Lane(Shared):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for pipe in self._config.pipes:
-            if pipe is PipeKind.REQUANT and self._config.requant_cycles > 1:
-                self._leave(m, pipe)
-                continue
             component = pipe_component(self._config, pipe)
             m.submodules[pipe.value] = shared(component, platform)
             self._connect(m, pipe, component)
-        values = [*(self._result(pipe) for pipe in self._driving), self._saturated()]
+        values = [*(self._result(pipe) for pipe in self._config.pipes), saturated(self._result(PipeKind.INT))]
         for out, gates in zip(self.out, self.drive, strict=True):
             m.d.comb += out.eq(any_of(gated(values, gates)))
         return m
@@ -93,12 +82,6 @@ class Lane(Shared):
         for operand in Operand.all_of(self._config, pipe):
             m.d.comb += getattr(component, operand.name[-1]).eq(self._operand(m, operand))
 
-    def _leave(self, m: Module, pipe: PipeKind) -> None:
-        """The operands to the lanes' common pipe."""
-        for operand in Operand.all_of(self._config, pipe):
-            m.d.comb += self.requant_operands[operand.name[-1]].eq(self._operand(m, operand))
-        m.d.comb += self._result(pipe).eq(self.requant_value)
-
     def _operand(self, m: Module, operand: Operand) -> Value:
         """The operand as it enters the pipe."""
         values = [self._result(pipe) for pipe in operand.registers]
@@ -111,8 +94,8 @@ class Lane(Shared):
             terms.append(register)
         return any_of(terms)
 
-    def _saturated(self) -> Value:
-        """INT's result as int8, in all four bytes."""
-        value = self._result(PipeKind.INT)
-        sign, fits = value[31], (value[7:31] ^ value[31].replicate(24)) == 0
-        return Mux(fits, value[:8], Cat((~sign).replicate(7), sign)).replicate(4)
+
+def saturated(word: Value) -> Value:
+    """A word as int8, in all four bytes."""
+    sign, fits = word[31], (word[7:31] ^ word[31].replicate(24)) == 0
+    return Mux(fits, word[:8], Cat((~sign).replicate(7), sign)).replicate(4)

@@ -8,13 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind
 from hdl.emit import shared
-from hdl.isa import PIPE_QUEUES, can_drive, can_fold, first_of_fold, operations, pipe_latency
+from hdl.isa import PIPE_QUEUES, can_fold, first_of_fold, operations, pipe_latency
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import Reach, digest, view_ports
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.lane import Lane
 from hdl.vector.operand import Operand, hits_group, sign_extended
-from hdl.vector.requant_unit import RequantUnit
 
 
 def reads_of(config: LpuConfig) -> Reach:
@@ -74,13 +73,10 @@ class VectorTile(wiring.Component):
     def _issue(self, m: Module, pipe: PipeKind, platform: object) -> None:
         issue = getattr(self, f"issue_{pipe.value}")
         command = Signal(PIPE_COMMAND, name=f"{pipe.value}_command")
-        m.d.sync += [command.valid.eq(issue.valid), command.op.eq(_operation(self._config, pipe, issue))]
+        m.d.sync += [command.valid.eq(issue.valid), command.op.eq(operation_of(self._config, pipe, issue))]
         if pipe is PipeKind.INT:
             m.d.sync += command.imm.eq(sign_extended(issue.imm))
-        if pipe is PipeKind.REQUANT and self._config.requant_cycles > 1:
-            self._requantise(m, platform, command)
-        else:
-            self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
+        self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
         for operand in Operand.all_of(self._config, pipe):
             if operand.picks:
                 pick = Signal(operand.pick_layout, name=f"{operand.name}_pick")
@@ -95,28 +91,19 @@ class VectorTile(wiring.Component):
                     other = getattr(self._lanes[i ^ 1 << k], f"{pipe.value}_result")
                     m.d.comb += getattr(lane, f"{pipe.value}_swapped")[k].eq(other)
 
-    def _requantise(self, m: Module, platform: object, command: data.View) -> None:
-        """One pipe for several lanes."""
-        unit = RequantUnit(self._config)
-        m.submodules.requant = shared(unit, platform)
-        m.d.comb += unit.command.eq(command)
-        for i, lane in enumerate(self._lanes):
-            operands = lane.requant_operands
-            m.d.comb += [unit.x[i].eq(operands.x), unit.y[i].eq(operands.y), lane.requant_value.eq(unit.result[i])]
-
     # ------------------------------------------------------------------ results
 
     def _whole(self, m: Module, pipe: PipeKind) -> Value:
         """The SG4s that the pipe drives now."""
         issue = getattr(self, f"issue_{pipe.value}")
-        hits = Cat(_drives(issue) & hits_group(issue.out, *group) for group in self._groups())
+        hits = Cat(drives(issue) & hits_group(issue.out, *group) for group in self._groups())
         wide = issue.out_wide.replicate(len(hits)) if pipe is PipeKind.INT else hits
         return self._delayed(m, pipe, hits & wide, "whole")
 
     def _single(self, m: Module) -> Value:
         """The single streams that INT drives now, as bits of all streams in reach."""
         issue = self.issue_int
-        singly = _drives(issue) & ~issue.out_wide
+        singly = drives(issue) & ~issue.out_wide
         hits = [
             singly & hits_group(issue.out, *group) & (issue.out[1:3] == j)
             for group in self._groups()
@@ -136,8 +123,7 @@ class VectorTile(wiring.Component):
 
     def _drive(self, m: Module) -> None:
         """Enables and vectors of the streams. Two drives of one SG4 meet on a stream, as only INT has single ones."""
-        driving = [pipe for pipe in self._config.pipes if can_drive(self._config, pipe)]
-        whole, single = [self._whole(m, pipe) for pipe in driving], self._single(m)
+        whole, single = [self._whole(m, pipe) for pipe in self._config.pipes], self._single(m)
         enables, gates = [], []
         for g in range(len(self._groups())):
             bytes_ = single[STREAMS_PER_GROUP * g : STREAMS_PER_GROUP * (g + 1)]
@@ -158,15 +144,18 @@ class VectorTile(wiring.Component):
         places = [divmod(first + k, STREAMS_PER_GROUP) for k in range(count)]
         return Cat(lane.out[group][8 * byte : 8 * byte + 8] for group, byte in places for lane in self._lanes)
 
+    def _results(self, pipe: PipeKind) -> list[Value]:
+        return [getattr(lane, f"{pipe.value}_result") for lane in self._lanes]
+
     def _log(self, m: Module) -> None:
         for pipe in self._config.pipes:
             valid = self._delayed(m, pipe, getattr(self, f"issue_{pipe.value}").valid, "valid")
-            words = [getattr(lane, f"{pipe.value}_result") for lane in self._lanes]
+            words = self._results(pipe)
             m.d.comb += getattr(self, f"{pipe.value}_valid").eq(valid)
             m.d.comb += getattr(self, f"{pipe.value}_digest").eq(digest(words))
 
 
-def _operation(config: LpuConfig, pipe: PipeKind, issue: data.View) -> Value:
+def operation_of(config: LpuConfig, pipe: PipeKind, issue: data.View) -> Value:
     """The element's operation; the first element of a fold begins it."""
     operation: Value = issue.operation
     if not can_fold(pipe):
@@ -178,7 +167,7 @@ def _operation(config: LpuConfig, pipe: PipeKind, issue: data.View) -> Value:
     return Mux(issue.fold & issue.first, beginning, operation)
 
 
-def _drives(issue: data.View) -> Value:
+def drives(issue: data.View) -> Value:
     """Whether the element drives its result."""
     drives: Value = issue.valid & issue.drive & (issue.last | ~issue.last_only)
     return drives
