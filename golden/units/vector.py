@@ -33,15 +33,16 @@ class VectorError(ValueError):
 class Entering:
     """An element as it enters its pipe: its instruction, and what the streams gave for x and y (None: not streams).
 
-    ``before``: the pipe's own register when the first lanes enter; ``result``: of the lanes that have entered.
+    Of lanes that have ``entered``: what stood in the pipe's own register ``before``, and the ``result``.
     """
 
     pipe: PipeKind
     element: Element
     x: Int32 | None
     y: Int32 | None
-    before: Int32 | None = None
-    result: Int32 | None = None
+    entered: Bools | bool = False
+    before: Int32 | int = 0
+    result: Int32 | int = 0
 
 
 class VectorTwin:
@@ -62,8 +63,7 @@ class VectorTwin:
         Raises VectorError.
         """
         pipe, instruction = entering.pipe, entering.element.instruction
-        if entering.before is None:
-            entering.before = self.registers[pipe]
+        entering.before = np.where(entering.entered, entering.before, self.registers[pipe])
         op = self._operation(pipe, entering.element)
         x = self._operand(entering, "x", entering.x)
         y = self._operand(entering, "y", entering.y) if reads_y(pipe, op) else x
@@ -79,7 +79,7 @@ class VectorTwin:
                 result = add_pipe(AddOp(op), x, y)
             case PipeKind.SFU:
                 result = sfu_pipe(SfuOp(op), x)
-        entering.result = result if entering.result is None else np.where(lanes, result, entering.result)
+        entering.entered, entering.result = lanes | entering.entered, np.where(lanes, result, entering.result)
         return entering.result
 
     def leave(self, pipe: PipeKind, value: Int32, lanes: Bools) -> None:
@@ -100,8 +100,7 @@ class VectorTwin:
         if source is Source.IMM:
             return np.full(self.config.lanes, instruction["imm"], np.int32)
         if source is Source.SWAP:
-            assert entering.before is not None
-            return self._swapped(entering.before, instruction["swap"])
+            return self._swapped(np.asarray(entering.before), instruction["swap"])
         if source in REGISTERS:
             return self.registers[REGISTERS[source]]
         assert streamed is not None, "the caller reads the streams"

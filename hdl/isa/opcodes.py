@@ -225,9 +225,9 @@ def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]
 def pipe_latency(config: LpuConfig, pipe: PipeKind) -> int:
     """Cycles from an element's issue to the first issue that can take its result, all lanes of it, from the register.
 
-    PIPE_LATENCY, and a cycle more for each further lane where they come one by one.
+    PIPE_LATENCY, and where lanes come one by one a cycle more for each: a register stands before the pipe.
     """
-    return PIPE_LATENCY[pipe] + config.vector_cycles - 1
+    return PIPE_LATENCY[pipe] + (config.vector_cycles if config.lane_by_lane else 0)
 
 
 def can_drive(config: LpuConfig, pipe: PipeKind) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
@@ -25,11 +25,11 @@ _CHOICES = 4
 
 
 class SerialTile(VectorTile):
-    """The pipes of S lanes, each of them one pipe: lane i of an element is in it in T + 1 + i.
+    """The pipes of S lanes, each of them one pipe: lane i of an element is in the register before it in T + 2 + i.
 
-    Stream operands are kept in T, and move down by a lane in each cycle after it, past the pipe; x and y of INT see the
-    same SG4, so it is kept once. Result registers stay where they are; a pipe takes the one of its lane and replaces
-    it, INT in the same cycle. Ports, and times of a whole result: :class:`VectorTile`.
+    Stream operands are kept in T, and move down by a lane in each cycle after it, past that register; x and y of INT
+    see the same SG4, so it is kept once. Result registers stay where they are: from them lane i takes its own in
+    T + 1 + i. Ports, and times of a whole result: :class:`VectorTile`.
     """
 
     def elaborate(self, platform: object) -> Module:
@@ -57,19 +57,19 @@ class SerialTile(VectorTile):
     # ------------------------------------------------------------------- lanes
 
     def _works(self, m: Module, pipe: PipeKind) -> Signal:
-        """Which lane is in the pipe now."""
+        """Which lane takes its operands now."""
         working = Signal(self._side, name=f"{pipe.value}_working")
         m.d.sync += working.eq(Cat(getattr(self, f"issue_{pipe.value}").valid, working))
         return working
 
     def _number(self, pipe: PipeKind) -> Value:
-        """Number of the lane that is in the pipe now."""
+        """Number of the lane that takes its operands now."""
         working = self._working[pipe]
         bits = range((self._side - 1).bit_length())
         return Cat(Cat(working[i] for i in range(self._side) if i >> bit & 1).any() for bit in bits)
 
     def _kept(self, m: Module, pipe: PipeKind, words: Sequence[Value], bits: int) -> Value:
-        """The word of the lane that is in the pipe now, from those of an element that issued."""
+        """The word of the lane that takes its operands now, from those of an element that issued."""
         valid = getattr(self, f"issue_{pipe.value}").valid
         following: Value = Const(0, bits)
         for i in reversed(range(self._side)):
@@ -86,6 +86,22 @@ class SerialTile(VectorTile):
         m.submodules += shared(choice, self._platform)
         return choice.among(m, list(values), index)
 
+    def _entered(self, m: Module, pipe: PipeKind, entering: Mapping[str, Value]) -> dict[str, Value]:
+        """The registers before a pipe, and for which lane they are."""
+        registers: dict[str, Value] = {"working": self._delayed_by(m, self._working[pipe], f"{pipe.value}_in", 1)}
+        for name, value in entering.items():
+            register = Signal(len(value), name=f"{pipe.value}_in_{name}", reset_less=True)
+            m.d.sync += register.eq(value)
+            registers[name] = register
+        return registers
+
+    def _delayed_by(self, m: Module, value: Value, name: str, stages: int) -> Value:
+        for stage in range(stages):
+            after = Signal(len(value), name=f"{name}{stage}")
+            m.d.sync += after.eq(value)
+            value = after
+        return value
+
     def _collect(self, m: Module, pipe: PipeKind, value: Value, due: Value) -> None:
         """The value into the result register of the lane that is due."""
         for i, register in enumerate(self._held[pipe]):
@@ -95,7 +111,7 @@ class SerialTile(VectorTile):
     # --------------------------------------------------------------------- INT
 
     def _compute(self, m: Module, words: Sequence[Value]) -> None:
-        config, issue, working = self._config, self.issue_int, self._working[PipeKind.INT]
+        config, issue = self._config, self.issue_int
         word = self._kept(m, PipeKind.INT, words, 32)
         members = {"op": operation_of(config, PipeKind.INT, issue), "imm": issue.imm}
         members |= {**self._selection("x"), **self._selection("y")}
@@ -113,14 +129,21 @@ class SerialTile(VectorTile):
             other = self._choose(m, self._held[PipeKind.REQUANT], self._number(PipeKind.INT))
             x += gated([other], command.x_from[Source.REQUANT])
         y = [*self._own_or_swapped(m, own, command), *gated([sign_extended(command.imm)], command.y_from[Source.IMM])]
+        entering = {
+            "op": command.op,
+            "imm": command.imm,
+            "x": any_of([*x, self._streamed(m, command, "x", word)]),
+            "y": any_of([*y, self._streamed(m, command, "y", word)]),
+        }
+        entered = self._entered(m, PipeKind.INT, entering)
         m.d.comb += [
-            pipe.command.valid.eq(working.any()),
-            pipe.command.op.eq(command.op),
-            pipe.command.imm.eq(sign_extended(command.imm)),
-            pipe.x.eq(any_of([*x, self._streamed(m, command, "x", word)])),
-            pipe.y.eq(any_of([*y, self._streamed(m, command, "y", word)])),
+            pipe.command.valid.eq(entered["working"].any()),
+            pipe.command.op.eq(entered["op"]),
+            pipe.command.imm.eq(sign_extended(entered["imm"])),
+            pipe.x.eq(entered["x"]),
+            pipe.y.eq(entered["y"]),
         ]
-        self._collect(m, PipeKind.INT, pipe.word, working)
+        self._collect(m, PipeKind.INT, pipe.word, entered["working"])
 
     def _selection(self, field: str) -> dict[str, Value]:
         """Where operand ``field`` of INT comes from, and what part of the word that is kept it is."""
@@ -160,7 +183,7 @@ class SerialTile(VectorTile):
     # ----------------------------------------------------------------- REQUANT
 
     def _requantise(self, m: Module, words: Sequence[Value]) -> None:
-        config, issue, working = self._config, self.issue_requant, self._working[PipeKind.REQUANT]
+        config, issue = self._config, self.issue_requant
         bits = config.mult_bits + SHIFT_BITS
         word = self._kept(m, PipeKind.REQUANT, words, bits)
         op = Signal.like(issue.operation, name="requant_op", reset_less=True)
@@ -173,33 +196,33 @@ class SerialTile(VectorTile):
             ]
         pipe = RequantPipe(config.mult_bits)
         m.submodules.requant = shared(pipe, self._platform)
+        x = self._choose(m, self._held[PipeKind.INT], self._number(PipeKind.REQUANT))
+        entered = self._entered(m, PipeKind.REQUANT, {"op": op, "x": x, "y": Mux(is_imm, imm, word)})
         m.d.comb += [
-            pipe.command.valid.eq(working.any()),
-            pipe.command.op.eq(op),
-            pipe.x.eq(self._choose(m, self._held[PipeKind.INT], self._number(PipeKind.REQUANT))),
-            pipe.y.eq(Mux(is_imm, imm, word)),
+            pipe.command.valid.eq(entered["working"].any()),
+            pipe.command.op.eq(entered["op"]),
+            pipe.x.eq(entered["x"]),
+            pipe.y.eq(entered["y"]),
         ]
-        due: Value = working
-        for stage in range(_TO_ROUNDED):
-            after = Signal(self._side, name=f"due{stage}")
-            m.d.sync += after.eq(due)
-            due = after
-        self._collect(m, PipeKind.REQUANT, pipe.rounded, due)
+        self._collect(
+            m, PipeKind.REQUANT, pipe.rounded, self._delayed_by(m, entered["working"], "requant_due", _TO_ROUNDED)
+        )
 
     # ------------------------------------------------------------------ results
 
     def _drive(self, m: Module) -> None:
-        """INT alone drives, in the cycle after its last lane."""
+        """INT alone drives, in the cycle after its last lane has left the pipe."""
         issue, groups = self.issue_int, self._groups()
         single = Cat((issue.out[1:3] == j) & ~issue.out_wide for j in range(STREAMS_PER_GROUP))
         layout = data.ArrayLayout(data.StructLayout({"whole": 1, "single": STREAMS_PER_GROUP}), len(groups))
-        chosen, driven = Signal(layout, name="chosen", reset_less=True), Signal(layout, name="driven")
+        chosen, due = Signal(layout, name="chosen", reset_less=True), Signal(layout, name="due")
+        driven = Signal(layout, name="driven")
         with m.If(issue.valid):
             for gates, group in zip(chosen, groups, strict=True):
                 hit = drives(issue) & hits_group(issue.out, *group)
                 m.d.sync += [gates.whole.eq(hit & issue.out_wide), gates.single.eq(Mux(hit, single, 0))]
         ends = self._working[PipeKind.INT][-1]
-        m.d.sync += Value.cast(driven).eq(Mux(ends, Value.cast(chosen), 0))
+        m.d.sync += [Value.cast(due).eq(Mux(ends, Value.cast(chosen), 0)), driven.eq(due)]
         enables = Cat(gates.single | gates.whole.replicate(STREAMS_PER_GROUP) for gates in driven)
         vectors = Cat(self._vectors_of(gates) for gates in driven)
         for direction, streams in self._drives.streams.items():
