@@ -267,8 +267,7 @@ class Execution:
             value = self.vector.enter(entering, lanes)
         except VectorError as error:
             raise GoldenError(f"cycle {entering.element.cycle}, queue {queue.name}: {error}") from None
-        due = self.cycle + pipe_latency(self.config, pipe) - (steps - 1)
-        self._later[due].append(partial(self.vector.leave, pipe, value, lanes))
+        self._later[self.cycle + pipe_latency(self.config, pipe)].append(partial(self.vector.leave, pipe, value, lanes))
         if step == steps - 1:
             self._complete(queue, entering, value)
 

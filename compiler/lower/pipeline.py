@@ -142,7 +142,7 @@ class Pipeline:
 
     def _start(self, use: _Use, earliest: int) -> int:
         fixed = {operand.arrival for operand in use.operands.values() if isinstance(operand, Flow)}
-        ready = max([earliest, *(reg.ready for reg in use.registers), *self._after_writes(use)])
+        ready = max([earliest, *use.ready, *self._after_writes(use)])
         first = 0 if ready == -SEARCH else ready
         for start in sorted(fixed) or range(first, first + SEARCH):
             if start >= ready and len(fixed) <= 1 and self._fits(use, start):
@@ -258,6 +258,17 @@ class _Use:
         return [o if isinstance(o, Reg) else o.reg for o in operands if isinstance(o, Reg | Swap | Own)]
 
     @property
+    def ready(self) -> Iterator[int]:
+        """First issues at which each register has its result; SWAP wants all lanes of it."""
+        for operand in self.operands.values():
+            if isinstance(operand, Reg):
+                yield operand.ready
+            elif isinstance(operand, Own):
+                yield operand.reg.ready
+            elif isinstance(operand, Swap):
+                yield operand.reg.ready + self.config.vector_cycles - 1
+
+    @property
     def rows(self) -> list[Rows]:
         return list(dict.fromkeys(o for o in self.operands.values() if isinstance(o, Rows)))
 
@@ -268,11 +279,10 @@ class _Use:
         """Cycles in which a pipe may not issue, so that its register still holds what the operation takes."""
         for reg in self.registers:
             latency = pipe_latency(self.config, reg.pipe)
-            soonest = latency - self.config.vector_cycles + 1
             for i in range(reg.count):
                 taken = start + (self.count - 1 if self._is_kept(reg) else i) * self.pitch
                 produced = reg.ready - latency + i * reg.pitch
-                yield reg.pipe, set(range(produced + 1, taken - soonest + 1))
+                yield reg.pipe, set(range(produced + 1, taken - latency + 1))
         for own in (o.reg for o in self.operands.values() if isinstance(o, Own)):
             for i in range(self.count - own.count):
                 issue = start + i * self.pitch

@@ -59,7 +59,7 @@ def _halves(v: Pipeline, sums: list[Reg]) -> Reg:
 
 def over_tiles(v: Pipeline, op: Op, first: Reg, rest: Rows, count: int) -> Reg:
     """``op`` over ``first`` and ``count`` rows, an INT operation as soon as it has the result of the row before."""
-    pitch = pipe_latency(v.config, PipeKind.INT)
+    pitch = max(pipe_latency(v.config, PipeKind.INT), v.config.vector_cycles)
     return v.op(op, rest, Own(first), count=count, pitch=pitch).element(count - 1) if count else first
 
 

@@ -112,7 +112,11 @@ class Placer:
     def _lacking(self, bundle: Bundle) -> list[tuple[str, int]]:
         """Registers of the vector unit that the bundle reads before it writes them, and the cycles of the reads."""
         own = first_values(self.config, bundle.items)
-        return [(name, cycle) for name, cycle in first_reads(bundle.items).items() if own.get(name, cycle + 1) > cycle]
+        return [
+            (name, cycle)
+            for name, cycle in first_reads(self.config, bundle.items).items()
+            if own.get(name, cycle + 1) > cycle
+        ]
 
     def _collides(self, bundle: Bundle) -> bool:
         """Whether the bundle reads and writes one row of a unit in one cycle, wherever it is placed."""

@@ -26,6 +26,7 @@ from hdl.isa import (
     pipe_latency,
     queues,
     sources,
+    whole_latency,
 )
 
 _INDEX_MASK = INDEX_SPAN - 1
@@ -46,7 +47,7 @@ class VectorBuilder(ValueBuilder):
         if not pipes:
             raise StuckError
         pipe = self.rng.choice(pipes)
-        pattern = driven.shift(-1 - pipe_latency(self.config, pipe))
+        pattern = driven.shift(-1 - whole_latency(self.config, pipe))
         fields = {"drive": 1, "out": code} | ({"out_wide": int(width > 1)} if pipe is PipeKind.INT else {})
         self._compute(pipe, pattern, fields, safe, depth)
 
@@ -151,7 +152,7 @@ class VectorBuilder(ValueBuilder):
         code = self.rng.choice(self._starts(self._pipe_queue(pipe), width))
         if group:
             pattern = Pattern(pattern.first + (group - 1) * pattern.period, pattern.n // group, pattern.period * group)
-        self._flow(unit, code, width, pattern.shift(1 + pipe_latency(self.config, pipe)), range(0))
+        self._flow(unit, code, width, pattern.shift(1 + whole_latency(self.config, pipe)), range(0))
         return {"drive": 1, "out": code} | ({"out_wide": int(width > 1)} if pipe is PipeKind.INT else {})
 
     def _immediate(self, pipe: PipeKind) -> int:

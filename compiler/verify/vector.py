@@ -13,7 +13,7 @@ import numpy as np
 from compiler.operands import performed, reads_flag, register_reads, sets_flag
 from compiler.verify.issue import Problem, Site, earliest
 from hdl.config import LpuConfig, PipeKind
-from hdl.isa import PIPES, pipe_latency
+from hdl.isa import PIPES, Source, pipe_latency, whole_latency
 
 Use = Callable[[Site, bool], bool]
 """Whether the elements of a site, the first ones or the others, do something."""
@@ -55,7 +55,11 @@ def check_registers(config: LpuConfig, sites: Sequence[Site]) -> Problem | None:
     return earliest(
         problem
         for pipe in config.pipes
-        for problem in (_check_register(config, vector, pipe), _check_distance(config, vector, pipe))
+        for problem in (
+            _check_register(config, vector, pipe, swaps=False),
+            _check_register(config, vector, pipe, swaps=True),
+            _check_distance(config, vector, pipe),
+        )
     )
 
 
@@ -70,14 +74,21 @@ def _check_distance(config: LpuConfig, sites: Sequence[Site], pipe: PipeKind) ->
     return None
 
 
-def _check_register(config: LpuConfig, sites: Sequence[Site], pipe: PipeKind) -> Problem | None:
+def _check_register(config: LpuConfig, sites: Sequence[Site], pipe: PipeKind, swaps: bool) -> Problem | None:
+    """Reads of a pipe's register, those by SWAP or the others."""
+
     def reads(site: Site, first: bool) -> bool:
-        return pipe in dict(register_reads(site.instruction, PIPES[site.queue.kind], first)).values()
+        named = register_reads(site.instruction, PIPES[site.queue.kind], first)
+        return any(
+            register is pipe and (site.instruction[f"{field}_from"] == Source.SWAP) == swaps
+            for field, register in named
+        )
 
     def writes(site: Site, first: bool) -> bool:
         return PIPES[site.queue.kind] is pipe
 
-    return _unwritten(sites, f"the result register of {pipe.name}", reads, writes, pipe_latency(config, pipe))
+    latency = (whole_latency if swaps else pipe_latency)(config, pipe)
+    return _unwritten(sites, f"the result register of {pipe.name}", reads, writes, latency)
 
 
 def check_flags(config: LpuConfig, sites: Sequence[Site]) -> Problem | None:

@@ -11,8 +11,9 @@ Vector pipes
     pipe's register from T + 1 + latency on, so an element issued at T + latency or later can take it from there, until
     the next element of the pipe replaces it; with ``drive`` it is driven in T + 1 + latency.
     Where a pipe works lane by lane, lane i < S of a superlane takes result registers as they stand in T + 1 + i, with
-    SWAP lane j as it stands in T + 1 + min(i, j), and has its result in the pipe's register from
-    T + 2 + latency - S + i on. The pipe's next element comes S cycles later at least.
+    SWAP lane j as it stands in T + 1 + min(i, j); its own result is in the pipe's register from T + 1 + latency + i on.
+    So SWAP takes it S - 1 cycles later than others, it is driven in T + S + latency, and the pipe's next element comes
+    S cycles later at least.
 
 Matrix unit
     ABC issued in T works on rows b * mac_rows .. of each supercell in T + b, b < n = S / mac_rows, with the array as of
@@ -92,6 +93,7 @@ from hdl.isa.opcodes import (
     stream_index,
     stream_name,
     west,
+    whole_latency,
 )
 from hdl.isa.queues import (
     Queue,
@@ -161,5 +163,6 @@ __all__ = [
     "unit_fields",
     "unit_opcodes",
     "west",
+    "whole_latency",
     "word_bits",
 ]

@@ -223,11 +223,16 @@ def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]
 
 
 def pipe_latency(config: LpuConfig, pipe: PipeKind) -> int:
-    """Cycles from an element's issue to the first issue that can take its result, all lanes of it, from the register.
+    """Cycles from an element's issue to the first issue that can take its result from the register, but for SWAP.
 
-    PIPE_LATENCY, and where lanes come one by one a cycle more for each: a register stands before the pipe.
+    PIPE_LATENCY, and where lanes come one by one a cycle more: a register stands before the pipe.
     """
-    return PIPE_LATENCY[pipe] + (config.vector_cycles if config.lane_by_lane else 0)
+    return PIPE_LATENCY[pipe] + int(config.lane_by_lane)
+
+
+def whole_latency(config: LpuConfig, pipe: PipeKind) -> int:
+    """The same for all lanes of it: SWAP can take it then, and it is driven a cycle later."""
+    return pipe_latency(config, pipe) + config.vector_cycles - 1
 
 
 def can_drive(config: LpuConfig, pipe: PipeKind) -> bool:

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind
 from hdl.emit import shared
-from hdl.isa import PIPE_QUEUES, can_fold, first_of_fold, operations, pipe_latency
+from hdl.isa import PIPE_QUEUES, can_fold, first_of_fold, operations, whole_latency
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import Reach, digest, view_ports
 from hdl.vector.command import PIPE_COMMAND
@@ -115,7 +115,7 @@ class VectorTile(wiring.Component):
         return [(d, s) for d, streams in self._drives.streams.items() for s in streams[::STREAMS_PER_GROUP]]
 
     def _delayed(self, m: Module, pipe: PipeKind, value: Value, name: str) -> Value:
-        for stage in range(1, 2 + pipe_latency(self._config, pipe)):
+        for stage in range(1, 2 + whole_latency(self._config, pipe)):
             after = Signal(len(value), name=f"{pipe.value}_{name}{stage}")
             m.d.sync += after.eq(value)
             value = after
