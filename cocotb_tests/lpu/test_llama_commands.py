@@ -27,6 +27,7 @@ from lpu.main import main
 from models.llama.generate import golden_run
 from models.llama.perplexity import Comparison
 from models.llama.prepare import prepare
+from sim.run import Player
 from sim.session import SessionRun
 
 SMALL = preset("small")
@@ -78,7 +79,9 @@ def core(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> Session:
         start: Mapping[str, np.ndarray],
         states: Sequence[str],
         outputs: Sequence[str],
+        player: Player | None,
     ) -> Iterator[SessionRun]:
+        assert player is None
         values = {name: value.copy() for name, value in start.items()}
         for launch, image in zip(islice(buckets.plan(buckets.context, 4), len(images)), images, strict=True):
             found = golden_run(buckets, launch, values)

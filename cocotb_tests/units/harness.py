@@ -106,28 +106,33 @@ def launch(directory: Path, top: str, module: str, files: Mapping[str, bytes], r
     Raises SimError with the path of the log.
     """
     (UNITS / "jobs").mkdir(parents=True, exist_ok=True)
-    runner = get_runner("verilator")
-    runner.log.setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(dir=UNITS / "jobs") as folder:
-        job, log = Path(folder), Path(folder) / "sim.log"
+        job = Path(folder)
         for name, content in files.items():
             (job / name).write_bytes(content)
-        try:
-            runner.test(
-                test_module=module,
-                hdl_toplevel=top,
-                hdl_toplevel_lang="verilog",
-                build_dir=directory,
-                test_dir=job,
-                results_xml=str(job / "results.xml"),
-                extra_env={"COCOTB_LOG_LEVEL": "WARNING"},
-                log_file=log,
-            )
-            passed = get_results(job / "results.xml") == (1, 0)
-        except (RuntimeError, SystemExit, subprocess.CalledProcessError):
-            passed = False
-        if not passed:
-            kept = UNITS / "failed.log"
-            shutil.copy(log, kept)
-            raise SimError(f"simulation of {directory.name} failed; see {kept}")
+        launch_in(job, directory, top, module)
         return (job / response).read_bytes()
+
+
+def launch_in(job: Path, directory: Path, top: str, module: str) -> None:
+    """One launch of cocotb's ``module`` on ``top`` in the folder ``job``. Raises SimError with the path of the log."""
+    runner, log = get_runner("verilator"), job / "sim.log"
+    runner.log.setLevel(logging.CRITICAL)
+    try:
+        runner.test(
+            test_module=module,
+            hdl_toplevel=top,
+            hdl_toplevel_lang="verilog",
+            build_dir=directory,
+            test_dir=job,
+            results_xml=str(job / "results.xml"),
+            extra_env={"COCOTB_LOG_LEVEL": "WARNING"},
+            log_file=log,
+        )
+        passed = get_results(job / "results.xml") == (1, 0)
+    except (RuntimeError, SystemExit, subprocess.CalledProcessError):
+        passed = False
+    if not passed:
+        kept = UNITS / "failed.log"
+        shutil.copy(log, kept)
+        raise SimError(f"simulation of {directory.name} failed; see {kept}")

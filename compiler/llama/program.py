@@ -14,8 +14,8 @@ from hdl.config import LpuConfig
 
 SIZES = (32, 64, 128, 256)
 """Buckets, where the context is longer."""
-EFFORT = 12
-"""Orders that the scheduler tries: 0 to 5 % of the cycles for two seconds."""
+EFFORT = 2000
+"""Orders that the scheduler tries: 5 ms each, a few percent of the cycles."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ class Buckets:
                 return size
         raise CompileError(f"position {position}: must be below the context, {self.context}")
 
+    def first(self, bucket: int) -> int:
+        """The first position of a bucket: those before it are a smaller one's, its program has no mask for them."""
+        return max((size for size in self.sizes if size < bucket), default=0)
+
     def plan(self, count: int, steps: int) -> Iterator[Launch]:
         """Launches for positions 0 .. count - 1, of ``steps`` each, fewer where a bucket or the text ends."""
         position = 0
@@ -66,9 +70,11 @@ class Buckets:
             position += launch.steps
 
     def graph(self, bucket: int) -> Graph:
-        """One token while the position is below ``bucket``."""
+        """One token at a position from ``first(bucket)`` on, below ``bucket``."""
         if bucket not in self._graphs:
-            self._graphs[bucket] = token_graph(self.config, self.model, self.context, bucket, self.sampling)
+            self._graphs[bucket] = token_graph(
+                self.config, self.model, self.context, bucket, self.first(bucket), self.sampling
+            )
         return self._graphs[bucket]
 
     def states(self) -> tuple[str, ...]:
