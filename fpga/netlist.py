@@ -31,16 +31,20 @@ def ice40_netlist(config: LpuConfig, change: str = "") -> str:
 
     Raises SimError with yosys' last line when it fails.
     """
-    core = core_verilog(config, "ice40")
+    return netlist(core_verilog(config, "ice40"), config.name, change)
+
+
+def netlist(text: str, name: str, change: str = "") -> str:
+    """The same of any text whose top is a module ``lpu_core``; ``name`` is that of the file."""
     script = "; ".join(filter(None, (SYNTHESIS, change, _SIMULATION)))
-    key = hashlib.sha256(f"{core}\0{script}".encode()).hexdigest()[:16]
-    path = CACHE / "netlist" / f"{config.name}-{key}.v"
+    key = hashlib.sha256(f"{text}\0{script}".encode()).hexdigest()[:16]
+    path = CACHE / "netlist" / f"{name}-{key}.v"
     if not path.exists():
-        write_atomically(path, _synthesised(core, script))
+        write_atomically(path, _synthesised(text, name, script))
     return path.read_text()
 
 
-def _synthesised(core: str, script: str) -> str:
+def _synthesised(core: str, name: str, script: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "core.v").write_text(core)
@@ -50,5 +54,5 @@ def _synthesised(core: str, script: str) -> str:
         if done.returncode != 0:
             log = work / "yosys.log"
             last = (log.read_text().strip() if log.exists() else done.stderr.strip() or "no message").splitlines()[-1]
-            raise SimError(f"yosys on the core of '{core.splitlines()[0].removeprefix('// ')}' failed: {last}")
+            raise SimError(f"yosys on the Verilog of '{name}' failed: {last}")
         return (work / "netlist.v").read_text()

@@ -42,7 +42,7 @@ def _digits(config: LpuConfig) -> Graph:
 
 
 GRAPHS = {
-    "digits on nano": (NANO, _digits(NANO)),
+    "digits on tiny": (NANO, _digits(NANO)),
     "digits on small": (SMALL, _digits(SMALL)),
     "matmul on duo": (DUO, matmul_graph(DUO, 6, 40, 70)),
     "matmul with LOOP": (SMALL, matmul_graph(SMALL, 16, 64, 48)),

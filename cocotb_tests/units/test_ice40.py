@@ -1,0 +1,109 @@
+"""Modules with a text of their own for an iCE40: the plain text and the cells (as yosys says what they do) compute the
+same formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from cocotb_tests.units.harness import Bench, Cycle, Stimulus
+from hdl.choice import Choice
+from hdl.emit import Shared, Technology
+from hdl.matrix.pair import ProductPair
+from hdl.matrix.sum_register import SumRegister
+from hdl.memory.program import ProgramMemory
+from hdl.vector.product import Product
+
+pytestmark = pytest.mark.rtl
+CYCLES = 600
+Inputs = list[dict[str, int]]
+Check = Callable[[Inputs, list[Cycle]], None]
+
+
+def run(component: Shared, technology: Technology, widths: dict[str, int]) -> tuple[Inputs, list[Cycle]]:
+    """Random inputs of these widths in every cycle, edges of signed words among them, and the outputs."""
+    rng, stimulus, inputs = np.random.default_rng(7), Stimulus(), []
+    for t in range(CYCLES):
+        words = {name: int(rng.integers(0, 1 << bits, dtype=np.uint64)) for name, bits in widths.items()}
+        for name, bits in widths.items():
+            if bits > 1 and rng.random() < 0.3:
+                words[name] = int(rng.choice([0, 1, (1 << bits - 1) - 1, 1 << bits - 1, (1 << bits) - 1]))
+        inputs.append(words)
+        stimulus.at(t, **words)
+    return inputs, Bench(component, technology).run(stimulus, extra=2)
+
+
+def signed(word: int, bits: int) -> int:
+    return (word & (1 << bits) - 1) - ((word & 1 << bits - 1) << 1)
+
+
+both = pytest.mark.parametrize("technology", list(Technology))
+
+
+@both
+@pytest.mark.parametrize("bits", [9, 16, 17])
+def test_product(technology: Technology, bits: int) -> None:
+    inputs, outputs = run(Product(bits), technology, {"x": 32, "factor": bits})
+    for t, words in enumerate(inputs):
+        assert outputs[t + 1]["product"] == signed(words["x"], 32) * signed(words["factor"], bits), t
+
+
+@both
+@pytest.mark.parametrize("early", [False, True])
+def test_sum_register(technology: Technology, early: bool) -> None:
+    inputs, outputs = run(SumRegister(early), technology, {"enable": 1, "start": 1, "old": 32, "term": 32})
+    total = None
+    for t, words in enumerate(inputs[1:], 1):
+        term = inputs[t - 1 if early else t]["term"]
+        if words["enable"]:
+            total = ((0 if words["start"] else words["old"]) + term) % (1 << 32)
+        assert total is None or outputs[t + 1]["sum"] == total, t
+
+
+@both
+@pytest.mark.parametrize("keep", [False, True])
+def test_product_pair(technology: Technology, keep: bool) -> None:
+    widths = {"install": 1, "hold": 1, "weights": 16, "x": 16}
+    inputs, outputs = run(ProductPair(keep), technology, widths)
+    array = x = None
+    for t, words in enumerate(inputs[:-1]):
+        x = x if words["hold"] else words["x"]
+        array = (words["weights"] if words["install"] else array) if keep else inputs[t + 1]["weights"]
+        if x is None or array is None:
+            continue
+        halves = [signed(array >> s, 8) * signed(x >> s, 8) % (1 << 16) for s in (0, 8)]
+        assert outputs[t + 2]["products"] == halves[0] | halves[1] << 16, t
+
+
+@both
+def test_choice(technology: Technology) -> None:
+    inputs, outputs = run(Choice(5), technology, {**{f"x{i}": 5 for i in range(4)}, "index": 2})
+    for t, words in enumerate(inputs):
+        assert outputs[t]["chosen"] == words[f"x{words['index']}"], t
+
+
+@both
+def test_program_memory(technology: Technology) -> None:
+    """One port is enough: a row is read in the cycles in which none is written. 40 bits: three SPRAMs."""
+    widths = {"write_en": 1, "write_row": 4, "read_row": 4, "write_data": 40, "read_en": 1}
+    memory = ProgramMemory(16, 40, in_spram=True)
+    inputs, outputs = run(memory, technology, widths)
+    rows: dict[int, int] = {}
+    read = 0
+    for t, words in enumerate(inputs):
+        if words["write_en"]:
+            rows[words["write_row"]] = words["write_data"]
+        elif words["read_en"] and words["read_row"] in rows:
+            assert outputs[t + 1]["read_data"] == rows[words["read_row"]], t
+            read += 1
+    assert read > 100
+
+
+def test_only_one_queue_in_spram() -> None:
+    """What does not fit stays in block RAM."""
+    fits = [ProgramMemory(depth, width, True) for depth, width in ((1 << 14, 64), (16, 65), (1 << 15, 16))]
+    assert [memory.module_name.endswith("_spram") for memory in fits] == [True, False, False]
+    assert not ProgramMemory(16, 40, in_spram=False).module_name.endswith("_spram")
