@@ -22,6 +22,7 @@ from models.digits.model import FloatModel, quantise
 from models.llama.prepare import prepare
 from models.stories.corpus import HELD_OUT_PATH
 from sim.files import write_atomically
+from sim.programs import kept_program
 
 BASELINE = Path(__file__).with_name("baseline.json")
 MATMULS = ((1, 64, 64), (1, 128, 128), (1, 256, 256), (64, 64, 64), (64, 128, 256))
@@ -75,7 +76,7 @@ def program_figures() -> Figures:
 def llama_figures() -> Figures:
     """Cycles of a token and program bytes of the shipped Llama on ``small``, by bucket."""
     small, model = preset("small"), prepare(STORY_MODEL).quantised
-    buckets = Buckets(small, model)
+    buckets = Buckets(small, model, compiler=kept_program)
     programs = {size: buckets.program(size, 1) for size in LLAMA_BUCKETS}
     figures: Figures = {}
     for size, program in programs.items():

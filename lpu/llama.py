@@ -20,6 +20,7 @@ from models.llama.load import read_shape
 from models.llama.model import ModelError
 from models.llama.prepare import Prepared, prepare
 from sim.build import build
+from sim.programs import kept_program
 from sim.run import Player
 
 LAUNCH_TOKENS = 4
@@ -83,7 +84,7 @@ def load(
         click.echo(error.table, err=True)
         raise
     prepared = prepare(path, tokenizer, text)
-    return prepared, Buckets(config, prepared.quantised, context, sampling=sampling)
+    return prepared, Buckets(config, prepared.quantised, context, sampling=sampling, compiler=kept_program)
 
 
 def compile_and_build(console: Console, buckets: Buckets, request: Request) -> None:

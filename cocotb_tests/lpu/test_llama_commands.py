@@ -89,7 +89,7 @@ def core(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> Session:
 
     monkeypatch.setattr("models.llama.generate.run_session", session)
     monkeypatch.setattr("lpu.llama.build", lambda config: None)
-    monkeypatch.setattr("compiler.llama.program.compile_graph", compiled)
+    monkeypatch.setattr("lpu.llama.kept_program", compiled)
     return session
 
 
