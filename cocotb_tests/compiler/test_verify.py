@@ -207,7 +207,7 @@ def serial_program(distance: int, taken: int) -> Programs:
 
 
 def test_a_serial_requant_takes_a_cycle_a_lane_and_its_latency() -> None:
-    """4 + 3 cycles of its pipe and 4 of its lanes."""
+    """3 cycles of its pipe and one for each of the 4 lanes."""
     memory: list[InitialRows] = [("d0", 0, 1)]
     verify(REAL, serial_program(4, 11), memory)
     text = "reads the result register of REQUANT, whose first value stands there from cycle 11 on"

@@ -519,6 +519,70 @@ _REQUANT = _group(
         "test_requant_pipe[8]",
     ),
 )
+_SERIAL = _group(
+    "REQUANT pipe",
+    UNITS + "requant_unit",
+    (
+        "serial-block",
+        "every block of lanes has the results of the first",
+        "vector/requant_unit.py",
+        "with m.If(due[b]):",
+        "with m.If(due[0]):",
+        "test_requant_unit[1_of_4]",
+    ),
+    (
+        "serial-operands",
+        "operands are not kept for the lanes that come later",
+        "vector/requant_unit.py",
+        "Mux(self.command.valid, words[i], after[i])",
+        "words[i]",
+        "test_requant_unit[2_of_4]",
+    ),
+    (
+        "serial-op",
+        "the operation is the one of the latest cycle",
+        "vector/requant_unit.py",
+        "with m.If(self.command.valid):\n            m.d.sync += op",
+        "with m.If(1):\n            m.d.sync += op",
+        "test_requant_unit[1_of_4]",
+    ),
+)
+_ICE40 = _group(
+    "iCE40 modules",
+    UNITS + "ice40",
+    (
+        "cells-sign",
+        "the lower half of x is multiplied signed",
+        "vector/product.py",
+        ".A_SIGNED(1'b0), .B_SIGNED(1'b1), .TOPOUTPUT_SELECT(2'b11)",
+        ".A_SIGNED(1'b1), .B_SIGNED(1'b1), .TOPOUTPUT_SELECT(2'b11)",
+        "test_product[16-ice40]",
+    ),
+    (
+        "cells-carry",
+        "the carry between the halves of a sum is lost",
+        "matrix/sum_register.py",
+        ".TOPADDSUB_CARRYSELECT(2'b10)",
+        ".TOPADDSUB_CARRYSELECT(2'b00)",
+        "test_sum_register[True-ice40]",
+    ),
+    (
+        "cells-choice",
+        "x3 is chosen for x2",
+        "choice.py",
+        "16'hE4AA",
+        "16'hE2AA",
+        "test_choice[ice40]",
+    ),
+    (
+        "cells-row",
+        "a word is written where the program is being read",
+        "memory/program.py",
+        "write_en ? write_row : read_row",
+        "read_row",
+        "test_program_memory[ice40]",
+    ),
+)
 _MUL = _group(
     "MUL pipe",
     UNITS + "float_pipes",
@@ -791,12 +855,20 @@ _MATRIX = _group(
         "test_matrix_plane[ulx3s]",
     ),
     (
+        "only-row",
+        "the blocks of the only row do not move on",
+        "matrix/accumulator.py",
+        "m.d.sync += others.eq(row[size:])",
+        "m.d.sync += others.eq(row)",
+        "test_matrix_plane[nano]",
+    ),
+    (
         "one-block",
         "all blocks of a row share an accumulator",
         "matrix/accumulator.py",
         "Cat(block_of(self._config, self.command), self.command.row)",
         "self.command.row",
-        "test_matrix_plane[ulx3s]",
+        "test_matrix_plane[few]",
     ),
 )
 _SWITCH = _group(
@@ -935,6 +1007,18 @@ _LINK = _group(
         "test_sram_read[3]",
     ),
 )
+_HOST_OF_CORE = _group(
+    "host port",
+    CORE + "host",
+    (
+        "weights-read",
+        "weights that nothing drives towards the host are read all the same",
+        "link/host.py",
+        "not self._config.drivable(unit)",
+        "False",
+        "test_weights_that_only_the_host_writes_cannot_be_read",
+    ),
+)
 _FABRIC = _group(
     "stream fabric",
     UNITS + "fabric",
@@ -1044,12 +1128,15 @@ FAULTS = (
     *_VECTOR,
     *_INT,
     *_REQUANT,
+    *_SERIAL,
+    *_ICE40,
     *_MUL,
     *_ADD,
     *_SFU,
     *_MATRIX,
     *_SWITCH,
     *_LINK,
+    *_HOST_OF_CORE,
     *_FABRIC,
     *_WIRING,
 )
