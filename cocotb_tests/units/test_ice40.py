@@ -1,17 +1,18 @@
-"""Modules with a text of their own for an iCE40: the plain text and the cells (as yosys says what they do) compute the
-same formula.
+"""Modules with a text of their own: the Amaranth, the text, and the cells that yosys makes of the text for an iCE40 (which
+do what yosys says of them) compute the same formula.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
 
 from cocotb_tests.units.harness import Bench, Cycle, Stimulus
 from hdl.choice import Choice
-from hdl.emit import Shared, Technology
+from hdl.emit import Shared, Technology, shared
 from hdl.matrix.pair import ProductPair
 from hdl.matrix.sum_register import SumRegister
 from hdl.memory.program import ProgramMemory
@@ -20,11 +21,30 @@ from hdl.vector.product import Product
 pytestmark = pytest.mark.rtl
 CYCLES = 600
 Inputs = list[dict[str, int]]
-Check = Callable[[Inputs, list[Cycle]], None]
+AMARANTH = "amaranth"
+"""Beside the technologies: what simulators of Amaranth and proofs see."""
 
 
-def run(component: Shared, technology: Technology, widths: dict[str, int]) -> tuple[Inputs, list[Cycle]]:
+class Around(wiring.Component):
+    """``component`` as a core has it, beside a register that keeps the clock."""
+
+    def __init__(self, component: Shared, variant: str) -> None:
+        self._component, self._has_text = component, variant != AMARANTH
+        super().__init__({**component.signature.members, "tick": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.inside = shared(self._component, platform) if self._has_text else self._component
+        m.d.sync += self.tick.eq(~self.tick)
+        for name, member in self._component.signature.members.items():
+            mine, its = getattr(self, name), getattr(self._component, name)
+            m.d.comb += mine.eq(its) if member.flow is Out else its.eq(mine)
+        return m
+
+
+def run(component: Shared, variant: str, widths: dict[str, int]) -> tuple[Inputs, list[Cycle]]:
     """Random inputs of these widths in every cycle, edges of signed words among them, and the outputs."""
+    technology = Technology.ICE40 if variant == Technology.ICE40 else Technology.GENERIC
     rng, stimulus, inputs = np.random.default_rng(7), Stimulus(), []
     for t in range(CYCLES):
         words = {name: int(rng.integers(0, 1 << bits, dtype=np.uint64)) for name, bits in widths.items()}
@@ -33,28 +53,28 @@ def run(component: Shared, technology: Technology, widths: dict[str, int]) -> tu
                 words[name] = int(rng.choice([0, 1, (1 << bits - 1) - 1, 1 << bits - 1, (1 << bits) - 1]))
         inputs.append(words)
         stimulus.at(t, **words)
-    return inputs, Bench(component, technology).run(stimulus, extra=2)
+    return inputs, Bench(Around(component, variant), technology).run(stimulus, extra=2)
 
 
 def signed(word: int, bits: int) -> int:
     return (word & (1 << bits) - 1) - ((word & 1 << bits - 1) << 1)
 
 
-both = pytest.mark.parametrize("technology", list(Technology))
+every = pytest.mark.parametrize("variant", [AMARANTH, *map(str, Technology)])
 
 
-@both
+@every
 @pytest.mark.parametrize("bits", [9, 16, 17])
-def test_product(technology: Technology, bits: int) -> None:
-    inputs, outputs = run(Product(bits), technology, {"x": 32, "factor": bits})
+def test_product(variant: str, bits: int) -> None:
+    inputs, outputs = run(Product(bits), variant, {"x": 32, "factor": bits})
     for t, words in enumerate(inputs):
         assert outputs[t + 1]["product"] == signed(words["x"], 32) * signed(words["factor"], bits), t
 
 
-@both
+@every
 @pytest.mark.parametrize("early", [False, True])
-def test_sum_register(technology: Technology, early: bool) -> None:
-    inputs, outputs = run(SumRegister(early), technology, {"enable": 1, "start": 1, "old": 32, "term": 32})
+def test_sum_register(variant: str, early: bool) -> None:
+    inputs, outputs = run(SumRegister(early), variant, {"enable": 1, "start": 1, "old": 32, "term": 32})
     total = None
     for t, words in enumerate(inputs[1:], 1):
         term = inputs[t - 1 if early else t]["term"]
@@ -63,11 +83,11 @@ def test_sum_register(technology: Technology, early: bool) -> None:
         assert total is None or outputs[t + 1]["sum"] == total, t
 
 
-@both
+@every
 @pytest.mark.parametrize("keep", [False, True])
-def test_product_pair(technology: Technology, keep: bool) -> None:
+def test_product_pair(variant: str, keep: bool) -> None:
     widths = {"install": 1, "hold": 1, "weights": 16, "x": 16}
-    inputs, outputs = run(ProductPair(keep), technology, widths)
+    inputs, outputs = run(ProductPair(keep), variant, widths)
     array = x = None
     for t, words in enumerate(inputs[:-1]):
         x = x if words["hold"] else words["x"]
@@ -78,19 +98,19 @@ def test_product_pair(technology: Technology, keep: bool) -> None:
         assert outputs[t + 2]["products"] == halves[0] | halves[1] << 16, t
 
 
-@both
-def test_choice(technology: Technology) -> None:
-    inputs, outputs = run(Choice(5), technology, {**{f"x{i}": 5 for i in range(4)}, "index": 2})
+@every
+def test_choice(variant: str) -> None:
+    inputs, outputs = run(Choice(5), variant, {**{f"x{i}": 5 for i in range(4)}, "index": 2})
     for t, words in enumerate(inputs):
         assert outputs[t]["chosen"] == words[f"x{words['index']}"], t
 
 
-@both
-def test_program_memory(technology: Technology) -> None:
+@every
+def test_program_memory(variant: str) -> None:
     """One port is enough: a row is read in the cycles in which none is written. 40 bits: three SPRAMs."""
     widths = {"write_en": 1, "write_row": 4, "read_row": 4, "write_data": 40, "read_en": 1}
     memory = ProgramMemory(16, 40, in_spram=True)
-    inputs, outputs = run(memory, technology, widths)
+    inputs, outputs = run(memory, variant, widths)
     rows: dict[int, int] = {}
     read = 0
     for t, words in enumerate(inputs):
