@@ -1,4 +1,4 @@
-"""Modules with a text of their own: the Amaranth, the text, and the cells that yosys makes of the text for an iCE40 (which
+"""Modules with a text of their own: the Amaranth, the text, and the cells that yosys makes of it for an iCE40 (which do
 do what yosys says of them) compute the same formula.
 """
 
