@@ -26,6 +26,7 @@ from hdl.isa import (
     Opcode,
     Queue,
     QueueKind,
+    lane_blocks,
     pipe_cycles,
     pipe_latency,
     queues,
@@ -255,7 +256,7 @@ class Execution:
 
     def _leave(self, pipe: PipeKind, value: Int32) -> None:
         """Block b of n of each superlane's lanes reaches the register n - 1 - b cycles before the last."""
-        blocks, due = pipe_cycles(self.config, pipe), self.cycle + pipe_latency(self.config, pipe)
+        blocks, due = lane_blocks(self.config, pipe), self.cycle + pipe_latency(self.config, pipe)
         block_of = np.arange(self.config.lanes) % self.config.superlane_lanes * blocks // self.config.superlane_lanes
         for b in range(blocks):
             leave = partial(self.vector.leave, pipe, value, block_of == b)
@@ -264,8 +265,8 @@ class Execution:
     def _check_pipe(self, queue: Queue, pipe: PipeKind) -> None:
         since, cycles = self._entered.get(pipe), pipe_cycles(self.config, pipe)
         if since is not None and self.cycle < since + cycles:
-            rule = f"must be at least {cycles} cycles after the ALU in cycle {since}"
-            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: ALU: {rule}")
+            rule = f"must be at least {cycles} cycles after the one in cycle {since}"
+            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: element of the {pipe.name} pipe: {rule}")
         self._entered[pipe] = self.cycle
 
     def _enter(self, queue: Queue, entering: Entering) -> None:

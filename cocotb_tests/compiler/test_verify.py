@@ -213,7 +213,7 @@ def test_a_serial_requant_takes_a_cycle_a_lane_and_its_latency() -> None:
     text = "reads the result register of REQUANT, whose first value stands there from cycle 11 on"
     rejects(REAL, serial_program(4, 10), text, memory)
     for distance in (1, 2, 3):
-        text = f"cycle {4 + distance}: vxm0.q pc {2 + (distance > 1)} '{SERIAL}' issues while vxm0.q pc 1 '{SERIAL}', "
+        text = f"cycle {4 + distance}: vxm0.q pc {2 + (distance > 1)} '{SERIAL}' begins while vxm0.q pc 1 '{SERIAL}', "
         rejects(REAL, serial_program(distance, 11), text + "issued in cycle 4, takes 4 cycles", memory)
     back_to_back = serial_program(4, 11) | {"vxm0.q": program(4, SERIAL.replace(count=2, gap=2))}
     rejects(REAL, back_to_back, "cycle 7: vxm0.q pc 1", memory)
@@ -724,3 +724,17 @@ def test_sixty_thousand_elements_take_seconds() -> None:
     expansion = verify(SMALL, programs, D0 + WEIGHTS)
     assert sum(map(len, expansion.elements.values())) == 70_000
     assert time.process_time() - begin < 10
+
+
+@pytest.mark.parametrize(("gap", "cycles"), [(0, 2), (1, 2), (0, 1)])
+def test_an_element_of_the_sfu_has_it_for_its_cycles(gap: int, cycles: int) -> None:
+    board = preset("ulx3s").replace(sfu_cycles=cycles)
+    recip = I(Opcode.ALU, op=SfuOp.RECIP, x=east(0), count=2, gap=gap)
+    read = I(Opcode.READ, wide=1, stream=east(0), count=2, gap=gap)
+    programs = {"d0.r": program(read), "vxm0.s": program(3, recip)}
+    if gap + 1 >= cycles:
+        verify(board, programs, slices(board, "d0"))
+    else:
+        name = f"vxm0.s pc 1 '{recip}'"
+        text = f"cycle 4: {name} begins while {name}, issued in cycle 3, takes 2 cycles"
+        rejects(board, programs, text, slices(board, "d0"))

@@ -5,7 +5,18 @@ import re
 
 import pytest
 
-from hdl.config import PRESETS, ConfigError, Direction, LpuConfig, MemoryGroup, PipeKind, SwitchOp, UnitKind, preset
+from hdl.config import (
+    PRESETS,
+    ConfigError,
+    Direction,
+    LpuConfig,
+    MemoryGroup,
+    PipeKind,
+    ShortQueue,
+    SwitchOp,
+    UnitKind,
+    preset,
+)
 
 BROKEN = [
     ("lanes", 2, "an integer in 4..1024"),
@@ -47,7 +58,13 @@ BROKEN = [
     ("mult_bits", 17, "an integer in 4..16"),
     ("imm_bits", 33, "an integer in 32..32"),
     ("imm_bits", 16, "an integer in 32..32"),
+    ("sfu_cycles", 3, "an integer in 1..2"),
     ("program_rows", 500, "a power of two"),
+    ("short_queues", ("d0.w",), "a tuple of ShortQueue of different queues"),
+    ("short_queues", (ShortQueue("d0.w", 32), ShortQueue("d0.w", 16)), "a tuple of ShortQueue of different queues"),
+    ("short_queues", (ShortQueue("d3.w", 32),), "of queues of d0, d1, d2, mxm0, sxm0, vxm0, w0"),
+    ("short_queues", (ShortQueue("d0.w", 8),), "of 16..program_rows = 512 rows"),
+    ("paired_columns", 17, "an integer in 0..16"),
     ("count_bits", 3, "an integer in 4..16"),
     ("gap_bits", 17, "an integer in 2..16"),
     ("loop_levels", 5, "an integer in 0..4"),

@@ -60,12 +60,14 @@ def signed(word: int, bits: int) -> int:
     return (word & (1 << bits) - 1) - ((word & 1 << bits - 1) << 1)
 
 
-every = pytest.mark.parametrize("variant", [AMARANTH, *map(str, Technology)])
+every = pytest.mark.parametrize("variant", [AMARANTH, "generic", "ice40"])
 
 
-@every
-@pytest.mark.parametrize("bits", [9, 16, 17])
-def test_product(variant: str, bits: int) -> None:
+@pytest.mark.parametrize(
+    ("bits", "variant"),
+    [(bits, variant) for bits in (9, 16, 17) for variant in (AMARANTH, "generic")] + [(16, "ice40")],
+)
+def test_product(bits: int, variant: str) -> None:
     inputs, outputs = run(Product(bits), variant, {"x": 32, "factor": bits})
     for t, words in enumerate(inputs):
         assert outputs[t + 1]["product"] == signed(words["x"], 32) * signed(words["factor"], bits), t
@@ -109,7 +111,7 @@ def test_choice(variant: str) -> None:
 def test_program_memory(variant: str) -> None:
     """One port is enough: a row is read in the cycles in which none is written. 40 bits: three SPRAMs."""
     widths = {"write_en": 1, "write_row": 4, "read_row": 4, "write_data": 40, "read_en": 1}
-    memory = ProgramMemory(16, 40, in_spram=True)
+    memory = ProgramMemory(16, 40, short=False, in_spram=True)
     inputs, outputs = run(memory, variant, widths)
     rows: dict[int, int] = {}
     read = 0
@@ -122,8 +124,10 @@ def test_program_memory(variant: str) -> None:
     assert read > 100
 
 
-def test_only_one_queue_in_spram() -> None:
-    """What does not fit stays in block RAM."""
-    fits = [ProgramMemory(depth, width, True) for depth, width in ((1 << 14, 64), (16, 65), (1 << 15, 16))]
-    assert [memory.module_name.endswith("_spram") for memory in fits] == [True, False, False]
-    assert not ProgramMemory(16, 40, in_spram=False).module_name.endswith("_spram")
+@pytest.mark.parametrize(("depth", "width", "fits"), [(1 << 14, 64, True), (16, 65, False), (1 << 15, 16, False)])
+def test_what_does_not_fit_spram_stays_in_block_ram(depth: int, width: int, fits: bool) -> None:
+    memory = ProgramMemory(depth, width, short=False, in_spram=True)
+    memory._MustUse__used = True
+    text = memory.verilog(Technology.ICE40)
+    assert text is not None and ("SB_SPRAM256KA" in text) == fits
+    assert "SB_SPRAM256KA" not in (memory.verilog(Technology.GENERIC) or "")

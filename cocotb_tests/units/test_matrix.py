@@ -15,6 +15,7 @@ from cocotb_tests.units.harness import Bench, Stimulus
 from golden.numerics import Int32
 from golden.units.matrix import MatrixTwin
 from hdl.config import Direction, LpuConfig, MemoryGroup, preset
+from hdl.emit import Technology
 from hdl.isa import LW_TO_IW, Element, Instruction, Opcode, QueueKind, stream, timing, west
 from hdl.layouts import block_of, issue_layout, lane_bits, result_layout
 from hdl.matrix.control import ActivationControl, WeightControl
@@ -157,6 +158,7 @@ def stimulate(
     ("config", "count"),
     [
         pytest.param(preset("nano"), 250, id="nano"),
+        pytest.param(preset("nano").replace(name="cells"), 250, id="nano_cells"),
         pytest.param(TINY, 250, id="tiny"),
         pytest.param(ULX3S, 60, id="ulx3s"),
         pytest.param(DUO, 120, id="duo", marks=pytest.mark.slow),
@@ -166,7 +168,7 @@ def stimulate(
 def test_matrix_plane(config: LpuConfig, count: int) -> None:
     """Weights and activations of random programs, both queues at once; every result, nothing but results.
 
-    Sums that stand for a stream's register are there a cycle after their announcement.
+    ``nano_cells``: the iCE40's. Sums that stand for a stream's register are there a cycle after their announcement.
     """
     rng = random.Random(5)
     loads = schedule([random_weights(config, rng) for _ in range(count)], rng)
@@ -175,7 +177,8 @@ def test_matrix_plane(config: LpuConfig, count: int) -> None:
     cycles = max([*loads, *products]) + 16
     content = StreamContent(config.replace(streams_west=12), np.random.default_rng(6), cycles)
     results = expected_results(config, content, loads, products)
-    response = Bench(MatrixUnit(config)).run(stimulate(config, content, loads, products, cycles))
+    technology = Technology.ICE40 if config.name == "cells" else Technology.GENERIC
+    response = Bench(MatrixUnit(config), technology).run(stimulate(config, content, loads, products, cycles))
     side = config.superlane_lanes
     for t, outputs in enumerate(response):
         for r in range(config.superlanes):

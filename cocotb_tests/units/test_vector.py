@@ -23,6 +23,7 @@ from hdl.isa import (
     IntOp,
     Opcode,
     Source,
+    lane_blocks,
     operations,
     pipe_cycles,
     pipe_latency,
@@ -153,8 +154,8 @@ def expect(config: LpuConfig, content: StreamContent, elements: Mapping[PipeKind
 
 def _blocks(config: LpuConfig, pipe: PipeKind) -> list[Bools]:
     """The lanes that reach the register together, in the order in which they do."""
-    at_once = config.lanes // pipe_cycles(config, pipe)
-    return [np.arange(config.lanes) // at_once == block for block in range(pipe_cycles(config, pipe))]
+    blocks = lane_blocks(config, pipe)
+    return [np.arange(config.lanes) * blocks // config.lanes == block for block in range(blocks)]
 
 
 def driven(config: LpuConfig, outputs: Mapping[str, Any]) -> dict[int, int]:

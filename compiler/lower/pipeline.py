@@ -29,6 +29,7 @@ from hdl.isa import (
     RequantOp,
     SfuOp,
     Source,
+    lane_blocks,
     pipe_cycles,
     pipe_latency,
     timing,
@@ -271,7 +272,7 @@ class _Use:
         """Cycles in which a pipe may not issue, so that its register still holds what the operation takes."""
         for reg in self.registers:
             latency = pipe_latency(self.config, reg.pipe)
-            soonest = latency - pipe_cycles(self.config, reg.pipe) + 1
+            soonest = latency - lane_blocks(self.config, reg.pipe) + 1
             for i in range(reg.count):
                 taken = start + (self.count - 1 if self._is_kept(reg) else i) * self.pitch
                 produced = reg.ready - latency + i * reg.pitch

@@ -66,7 +66,7 @@ def _check_distance(config: LpuConfig, sites: Sequence[Site], pipe: PipeKind) ->
     issued = sorted(mine, key=_cycle)
     for (before, first), (cycle, site) in pairwise(issued):
         if cycle < before + cycles:
-            return Problem(cycle, f"{site} issues while {first}, issued in cycle {before}, takes {cycles} cycles")
+            return Problem(cycle, f"{site} begins while {first}, issued in cycle {before}, takes {cycles} cycles")
     return None
 
 

@@ -222,13 +222,18 @@ def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]
     return tuple(s for s in table if s not in REGISTERS or REGISTERS[s] in config.pipes)
 
 
+def lane_blocks(config: LpuConfig, pipe: PipeKind) -> int:
+    """In how many blocks of lanes, one a cycle, a result enters the pipe's register: 1, or what REQUANT takes."""
+    return config.requant_cycles if pipe is PipeKind.REQUANT else 1
+
+
 def pipe_latency(config: LpuConfig, pipe: PipeKind) -> int:
     """Cycles from an element's issue to the first issue that can take its result, all lanes of it, from the register.
 
     PIPE_LATENCY; where REQUANT works lane by lane it keeps its operands for a cycle first, and then for a cycle more
-    for each block of lanes.
+    for each block of lanes after the first.
     """
-    blocks = config.requant_cycles if pipe is PipeKind.REQUANT else 1
+    blocks = lane_blocks(config, pipe)
     return PIPE_LATENCY[pipe] + (blocks if blocks > 1 else 0)
 
 
@@ -236,15 +241,12 @@ def can_drive(config: LpuConfig, pipe: PipeKind) -> bool:
     """Whether the pipe's results go to streams: a REQUANT that works on some lanes at a time has INT before and after
     it.
     """
-    return pipe_cycles(config, pipe) == 1
+    return lane_blocks(config, pipe) == 1
 
 
 def pipe_cycles(config: LpuConfig, pipe: PipeKind) -> int:
-    """n: an element of the pipe comes n cycles after the one before at least.
-
-    It enters the register block by block of the lanes, in n cycles, the last of them that of ``pipe_latency``.
-    """
-    return config.requant_cycles if pipe is PipeKind.REQUANT else 1
+    """n: an element of the pipe comes n cycles after the one before at least."""
+    return config.sfu_cycles if pipe is PipeKind.SFU else lane_blocks(config, pipe)
 
 
 def operations(config: LpuConfig, pipe: PipeKind) -> tuple[enum.IntEnum, ...]:

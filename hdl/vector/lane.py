@@ -17,6 +17,7 @@ from hdl.vector.mul_pipe import MulPipe
 from hdl.vector.operand import Operand, gated
 from hdl.vector.requant_pipe import RequantPipe
 from hdl.vector.sfu_pipe import SfuPipe
+from hdl.vector.sfu_rom import HALF_BITS, SECOND
 
 
 def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
@@ -30,7 +31,12 @@ def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
         case PipeKind.ADD:
             return AddPipe()
         case PipeKind.SFU:
-            return SfuPipe()
+            return SfuPipe(halves=config.sfu_cycles > 1)
+
+
+def has_halves(config: LpuConfig) -> bool:
+    """Whether two lanes share an SFU table, of which each reads half an entry a cycle."""
+    return PipeKind.SFU in config.pipes and config.sfu_cycles > 1
 
 
 class Lane(Shared):
@@ -41,6 +47,7 @@ class Lane(Shared):
     then. Where REQUANT works on some lanes at a time, its operands leave on ``requant_operands`` and its result comes
     back on ``requant_value``. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order
     of ``config.pipes`` that drive; the bit above them stands for INT's result saturated to int8, in all four bytes.
+    ``sfu_address`` and ``sfu_half`` are those of :class:`SfuPipe`, where lanes share a table.
     """
 
     def __init__(self, config: LpuConfig, reads: Reach, drives: Reach) -> None:
@@ -58,6 +65,8 @@ class Lane(Shared):
                     ports[f"{pipe.value}_swapped"] = In(data.ArrayLayout(32, operand.swaps))
         if serial:
             ports |= {"requant_operands": Out(data.StructLayout({"x": 32, "y": 32})), "requant_value": In(32)}
+        if has_halves(config):
+            ports |= {"sfu_address": Out(SECOND + 1), "sfu_half": In(HALF_BITS)}
         self._driving = [pipe for pipe in config.pipes if can_drive(config, pipe)]
         drive = data.ArrayLayout(len(self._driving) + 1, groups)
         ports |= {"drive": In(drive), "out": Out(data.ArrayLayout(32, groups))}
@@ -90,6 +99,8 @@ class Lane(Shared):
             component.command.eq(getattr(self, f"{pipe.value}_command")),
             self._result(pipe).eq(component.result),
         ]
+        if pipe is PipeKind.SFU and has_halves(self._config):
+            m.d.comb += [self.sfu_address.eq(component.address), component.half.eq(self.sfu_half)]
         for operand in Operand.all_of(self._config, pipe):
             m.d.comb += getattr(component, operand.name[-1]).eq(self._operand(m, operand))
 
