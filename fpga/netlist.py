@@ -15,7 +15,7 @@ from fpga.tools import tool
 from hdl.config import LpuConfig
 from sim import SimError
 from sim.build import CACHE, core_verilog
-from sim.files import write_atomically
+from sim.files import locked, write_atomically
 
 SYNTHESIS = "read_verilog -sv core.v; synth_ice40 -top lpu_core"
 """Without -dsp: yosys 0.70 makes wrong SB_MAC16 of sums of products (hdl/matrix/pair.py), so they are instantiated."""
@@ -39,8 +39,9 @@ def netlist(text: str, name: str, change: str = "") -> str:
     script = "; ".join(filter(None, (SYNTHESIS, change, _SIMULATION)))
     key = hashlib.sha256(f"{text}\0{script}".encode()).hexdigest()[:16]
     path = CACHE / "netlist" / f"{name}-{key}.v"
-    if not path.exists():
-        write_atomically(path, _synthesised(text, name, script))
+    with locked(path.with_suffix(".lock")):
+        if not path.exists():
+            write_atomically(path, _synthesised(text, name, script))
     return path.read_text()
 
 
