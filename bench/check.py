@@ -61,7 +61,7 @@ class Change:
 
 
 def program_figures() -> Figures:
-    """Cycles and program bytes: anchor matmuls and operators on ``small``, digits on ``nano``, ``tiny`` and ``small``."""
+    """Cycles and program bytes: anchor matmuls and operators on ``small``, digits on three presets."""
     small, figures = preset("small"), {}
     for shape in MATMULS:
         product = compile_graph(small, matmul_graph(small, *shape))
