@@ -42,7 +42,7 @@ module SB_SPRAM256KA (
   end
 endmodule
 """
-"""That of cells_sim.v forgets its 16,384 words one by one when the power goes, which takes yosys minutes. This one keeps
+"""That of cells_sim.v forgets its 16,384 words one by one when the power goes: minutes of yosys. This one keeps
 them; where DATAOUT is x or held there, it shows what nobody expects.
 """
 
