@@ -22,13 +22,14 @@ from models.digits.model import FloatModel, quantise
 from models.llama.prepare import prepare
 from models.stories.corpus import HELD_OUT_PATH
 from sim.files import write_atomically
+from sim.programs import kept_program
 
 BASELINE = Path(__file__).with_name("baseline.json")
 MATMULS = ((1, 64, 64), (1, 128, 128), (1, 256, 256), (64, 64, 64), (64, 128, 256))
 """(M, K, N) of the anchor workloads."""
 LLAMA_BUCKETS = (32, 128)
 STORY_MODEL = HELD_OUT_PATH.with_name("stories260k.bin")
-DIGITS_PRESETS = ("nano", "small")
+DIGITS_PRESETS = ("nano", "tiny", "small")
 AREA_PRESET = "small"
 SLACK: Mapping[str, float] = {"lut4": 0.02, "ff": 0.02}
 """Quantities that may grow by this share before it counts."""
@@ -60,7 +61,7 @@ class Change:
 
 
 def program_figures() -> Figures:
-    """Cycles and program bytes: anchor matmuls and operators on ``small``, digits on ``nano`` and ``small``."""
+    """Cycles and program bytes: anchor matmuls and operators on ``small``, digits on three presets."""
     small, figures = preset("small"), {}
     for shape in MATMULS:
         product = compile_graph(small, matmul_graph(small, *shape))
@@ -75,7 +76,7 @@ def program_figures() -> Figures:
 def llama_figures() -> Figures:
     """Cycles of a token and program bytes of the shipped Llama on ``small``, by bucket."""
     small, model = preset("small"), prepare(STORY_MODEL).quantised
-    buckets = Buckets(small, model)
+    buckets = Buckets(small, model, compiler=kept_program)
     programs = {size: buckets.program(size, 1) for size in LLAMA_BUCKETS}
     figures: Figures = {}
     for size, program in programs.items():

@@ -43,7 +43,7 @@ def digit_cycles(config: LpuConfig) -> int:
 
 def token_cycles(config: LpuConfig) -> int:
     """Cycles of one token of the shipped Llama, in the bucket of CONTEXT positions."""
-    return Buckets(config, prepare(STORY_MODEL).quantised).program(CONTEXT, 1).report.cycles
+    return Buckets(config, prepare(STORY_MODEL).quantised, CONTEXT).program(CONTEXT, 1).report.cycles
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,13 @@ from compiler.verify import verify
 from hdl.config import LpuConfig
 
 PLACEMENTS = 8
-"""Placements that a program with some effort, or a short one, chooses from: 3 to 5 % of a Llama's cycles."""
+"""Placements that a short program chooses from, or one whose programs are too long."""
+MORE_PLACEMENTS, FINALISTS = 24, 4
+"""Of a program with some effort, and how many of them are looked at more closely: 5 to 10 % of a Llama's cycles."""
+PREVIEW, CLOSER = 25, 250
+"""Orders by which a placement with some effort is judged at first, and then."""
 SHORT = 16
-"""Passes of a program for which a placement costs some hundredths of a second."""
+"""Passes of a program without blocks for which a placement costs some hundredths of a second."""
 OWN_ORDER = -1
 """Effort with which the scheduler tries no order but that of the bundles."""
 
@@ -43,7 +47,7 @@ class CompiledProgram:
 def compile_graph(config: LpuConfig, graph: Graph, steps: int | None = None, effort: int = 0) -> CompiledProgram:
     """Compile and verify; ``steps``: the program runs the graph that often, from state to state.
 
-    ``effort``: how many orders the scheduler tries; with any, or for a short graph, PLACEMENTS are tried before.
+    ``effort``: how many orders the scheduler tries; with any, or for a short graph, it tries some placements before.
 
     Raises CompileError for what the core cannot do or hold, VerifyError if a pass has produced an illegal program.
     """
@@ -59,27 +63,32 @@ def compile_graph(config: LpuConfig, graph: Graph, steps: int | None = None, eff
     return CompiledProgram(image, report(config, plan, emission), owners_of(plan.placed))
 
 
-def best_placement(config: LpuConfig, graph: Graph, passes: Sequence[Pass], trials: int) -> Placement:
+def best_placement(config: LpuConfig, graph: Graph, passes: Sequence[Pass], effort: int = 0) -> Placement:
     """Of some placements the one with the fastest schedule, judged by two iterations of each block.
 
     Raises CompileError where the first does not fit.
     """
-    best = place(config, graph, passes)
-    least = _estimate(config, passes, best) if trials > 1 else 0
+    first = place(config, graph, passes)
+    short = PLACEMENTS if len(passes) <= SHORT and all(p.block is None for p in passes) else 1
+    trials, preview = (MORE_PLACEMENTS, PREVIEW) if effort > 0 else (short, 0)
+    if trials == 1:
+        return first
+    found = [(_estimate(config, passes, first, preview), 0, first)]
     for trial in range(1, trials):
         with suppress(CompileError):
             placement = place(config, graph, passes, trial)
-            cycles = _estimate(config, passes, placement)
-            if cycles < least:
-                best, least = placement, cycles
-    return best
+            found.append((_estimate(config, passes, placement, preview), trial, placement))
+    found.sort(key=lambda one: one[:2])
+    if effort > CLOSER:
+        found = [(_estimate(config, passes, one, CLOSER), trial, one) for _, trial, one in found[:FINALISTS]]
+    return min(found, key=lambda one: one[:2])[-1]
 
 
-def _estimate(config: LpuConfig, passes: Sequence[Pass], placement: Placement) -> int:
+def _estimate(config: LpuConfig, passes: Sequence[Pass], placement: Placement, effort: int) -> int:
     """Cycles of a program, all iterations of a block but two left out and made up for by its period."""
     few = [p for p in passes if p.block is None or p.block.number < 2]
     later = Counter({p.block.name: p.block.number - 1 for p in passes if p.block is not None})
-    plan = schedule(config, list(lower(config, few, placement)))
+    plan = schedule(config, list(lower(config, few, placement)), effort)
     end = max(start + bundle.length for bundle, start in plan.placed)
     return end + sum(n * block.period for n, block in zip(later.values(), plan.blocks, strict=True))
 
@@ -91,8 +100,7 @@ def _fitting(
 
     Where those are too long as well, one of the other placements may have rows that follow each other more regularly.
     """
-    trials = PLACEMENTS if effort > 0 or len(passes) <= SHORT else 1
-    placement = best_placement(config, graph, passes, trials)
+    placement = best_placement(config, graph, passes, effort)
     _check_tensors(graph, placement)
     try:
         return _emitted(config, passes, placement, effort, steps)

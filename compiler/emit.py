@@ -50,7 +50,7 @@ def emit(config: LpuConfig, issues: Issues, blocks: Sequence[Repetition] = (), s
     for lead in range(least, least + (config.loop_levels + 1) * LOOP_CYCLES, LOOP_CYCLES):
         programs = _fold_all(config, issues, blocks, lead, steps)
         longest = max(map(len, programs.values()))
-        if longest <= config.program_rows:
+        if all(len(program) <= config.rows_of(name) for name, program in programs.items()):
             fitting.append((programs, lead))
         if longest <= config.program_rows // COMPACT:
             break
@@ -93,8 +93,8 @@ def _fold_all(
 
 
 def _too_long(config: LpuConfig, programs: Programs) -> str:
-    name, program = max(programs.items(), key=lambda item: len(item[1]))
-    return f"queue {name}: {len(program)} instructions: must be at most program_rows = {config.program_rows}"
+    name, program = max(programs.items(), key=lambda item: len(item[1]) - config.rows_of(item[0]))
+    return f"queue {name}: {len(program)} instructions: must be at most program_rows = {config.rows_of(name)}"
 
 
 # ------------------------------------------------------------------------- check

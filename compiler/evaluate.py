@@ -66,8 +66,8 @@ def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         case OpKind.ROPE_PROJECT:
             return (operators.rope_project(*operands).reshape(op.output.shape),)
         case OpKind.ATTENTION:
-            q, keys, values, mask, scale, factor = operands
-            return (operators.attention(q, keys, values, mask, scale, factor, op.number),)
+            q, keys, values, mask, scale, divisor = operands
+            return (operators.attention(q, keys, values, mask, scale, divisor, op.number, op.first),)
         case OpKind.RMS_NORM:
             return (operators.rms_norm(x, operands[1], op.epsilon),)
         case _:
@@ -80,7 +80,8 @@ def _by_position(op: Op, operands: list[np.ndarray]) -> np.ndarray:
         case OpKind.CAUSAL_LIMIT:
             return operators.causal_limit(int(operands[0][0, 0]), op.output.shape[1])
         case OpKind.CAUSAL_MASK:
-            return operators.causal_mask(int(operands[0][0, 0]), op.output.shape[1] // op.copies, op.number, op.copies)
+            end = op.first + op.output.shape[1] // op.copies
+            return operators.causal_mask(int(operands[0][0, 0]), end, op.number, op.copies, op.first)
         case OpKind.QUOTIENT:
             return operands[0] // np.int32(op.number)
         case OpKind.AND:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.ir import DType, Op, OpKind, Tensor
-from golden.operators import margin, tag_mask
+from golden.operators import tag_mask
 from golden.operators.noise import channel_keys
 from hdl.config import LpuConfig
 
@@ -84,7 +84,8 @@ def _limit_needs(config: LpuConfig, op: Op) -> Needs:
 
 def _mask_needs(config: LpuConfig, op: Op) -> Needs:
     """The position of each lane, and -inf."""
-    groups = np.arange(op.output.shape[1] // op.copies).reshape(-1, 1, op.number)
+    positions = op.first + np.arange(op.output.shape[1] // op.copies)
+    groups = positions.reshape(-1, 1, op.number)
     numbers = constant(f"{op.name}.number", np.repeat(groups, op.copies, axis=1).ravel().tolist())
     return (numbers, _fill(f"{op.name}.least", -np.inf)), ()
 
@@ -111,18 +112,16 @@ def _gate_needs(config: LpuConfig, op: Op) -> Needs:
 
 
 def _attention_needs(config: LpuConfig, op: Op) -> Needs:
-    """Weights that sum, superlane by superlane, and the margins; what goes through SRAM between the stages."""
-    (rows, lanes), columns, scale = op.inputs[0].shape, op.inputs[3].shape[1], op.inputs[4].value
-    assert scale is not None
+    """Weights that sum, superlane by superlane; what goes through SRAM between the stages."""
+    (rows, lanes), masked = op.inputs[0].shape, op.inputs[3].shape[1]
+    columns = masked + op.first * config.superlanes
     superlane = np.arange(lanes) // config.superlane_lanes
     ones = (superlane[:, None] == superlane[None, :]).astype(np.int64)
-    margins = margin(scale.astype(np.float32))
-    consts = Tensor(f"{op.name}.ones", ones.shape, DType.INT8, ones), _floats(f"{op.name}.margin", margins)
-    fp32, shapes = DType.FP32, {"scores": (rows, columns), "largest": (rows, 1), "partial": (rows, lanes)}
+    fp32, shapes = DType.FP32, {"powers": (rows, columns), "inverse": (rows, 1), "partial": (rows, lanes)}
     scratch = [Tensor(f"{op.name}.{name}", shape, fp32) for name, shape in shapes.items()]
     scratch.append(Tensor(f"{op.name}.codes", (rows, columns), DType.INT8))
     scratch.append(Tensor(f"{op.name}.part", (rows // op.number, lanes), fp32))
-    return consts, tuple(scratch)
+    return (Tensor(f"{op.name}.ones", ones.shape, DType.INT8, ones),), tuple(scratch)
 
 
 def _floats(name: str, value: NDArray[np.float32]) -> Tensor:

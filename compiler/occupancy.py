@@ -27,7 +27,7 @@ Found = list[tuple[Key, int, int]]
 
 
 @cache
-def _pattern(count: int, pitch: int) -> int:
+def pattern_of(count: int, pitch: int) -> int:
     """Bits 0, pitch, ..., (count-1)*pitch."""
     if pitch == 1:
         return (1 << count) - 1
@@ -59,8 +59,8 @@ class Occupancy:
             own[span.resource] |= pattern << span.cycle
             found.append((span.resource, start + span.cycle, pattern))
         for flow in bundle.flows:
-            pattern = _pattern(flow.count, flow.pitch)
-            links = next((links for links in _links(flow) if self._free(links, pattern, own, start)), None)
+            pattern = pattern_of(flow.count, flow.pitch)
+            links = next((links for links in links_of(flow) if self._free(links, pattern, own, start)), None)
             if links is None:
                 return None
             for key, cycle in links:
@@ -77,7 +77,7 @@ class Occupancy:
             self.taken[key] |= pattern << cycle
 
 
-def _links(flow: Flow) -> Iterator[list[tuple[Key, int]]]:
+def links_of(flow: Flow) -> Iterator[list[tuple[Key, int]]]:
     """For each candidate stream: the ((stream, position), cycle) that the flow occupies, up to its reader.
 
     A value driven at p in cycle t is on the stream at p +- h in t + h; the registers at p itself are not touched.
@@ -101,12 +101,6 @@ class Accesses:
     rows: SramRows
     last_write: UnitTables = field(default_factory=UnitTables)
     last_read: UnitTables = field(default_factory=UnitTables)
-
-    def copy(self) -> Accesses:
-        copies = [
-            UnitTables({unit: table.copy() for unit, table in t.items()}) for t in (self.last_write, self.last_read)
-        ]
-        return Accesses(self.rows, *copies)
 
     def earliest(self, bundle: Bundle) -> int:
         """First start cycle at which each row is written before it is read, and done with before it is overwritten."""

@@ -357,9 +357,9 @@ def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
         return
     match p.op.kind:
         case OpKind.ATTENTION:
-            scores, largest, *_ = p.scratch
-            yield scores, largest
-            yield scores, p.op.inputs[4]
+            powers, inverse, _, codes, _ = p.scratch
+            _, _, _, mask, scale, divisor = p.op.inputs
+            yield from ((powers, inverse), (mask, scale), (codes, divisor))
         case OpKind.ROPE_PROJECT:
             yield p.scratch[0], p.op.inputs[4]
             yield p.scratch[0], p.op.inputs[5]

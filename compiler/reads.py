@@ -29,5 +29,6 @@ def rows_read(config: LpuConfig, p: Pass) -> Counter[Tensor]:
         found |= Counter({x: 2 * tiles(x), scale: tiles(x), factor: tiles(x)})
     elif p.op.kind is OpKind.ATTENTION:
         q, _, _, mask, scale, _ = p.op.inputs
-        found |= Counter(dict.fromkeys((q, mask, scale), q.shape[0] * tiles(mask)))
+        powers, inverse, *_ = p.scratch
+        found |= Counter(dict.fromkeys((q, scale, inverse), tiles(powers))) | Counter({mask: q.shape[0] * tiles(mask)})
     return found

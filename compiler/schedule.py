@@ -16,22 +16,15 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
-import numpy as np
-from numpy.typing import NDArray
-
-from compiler.bound import needs_of
 from compiler.bundle import Bundle, hops
 from compiler.ir import CompileError
-from compiler.occupancy import Accesses, Found, Key, Occupancy, fits_alone
+from compiler.lags import lags_of
+from compiler.occupancy import Accesses, Found, Occupancy, fits_alone
 from compiler.order import Order
 from compiler.rows import READS, WRITES, SramRows
+from compiler.search import Repeats, Trials, best_order, queue_spans
 from hdl.config import LpuConfig
 from hdl.isa import LOOP_CYCLES, Instruction
-
-NUDGED, NUDGE = 0.1, 40.0
-"""Share of the bundles whose priority a new trial changes, and by how many cycles."""
-PATIENCE = 16
-"""Cycles tried for a bundle before asking whether it can be issued at all."""
 
 Issues = Mapping[str, list[tuple[int, Instruction]]]
 """Per queue name, (cycle, instruction) in issue order."""
@@ -74,18 +67,6 @@ def schedule(config: LpuConfig, bundles: Iterable[Bundle], effort: int = 0) -> S
 # --------------------------------------------------------------------- scheduler
 
 
-@dataclass(frozen=True)
-class _State:
-    """What a scheduler has to forget to place bundles once more."""
-
-    issues: Mapping[str, int]
-    taken: Mapping[Key, int]
-    counts: tuple[int, int]
-    latest: dict[tuple[str, str], int]
-    last_access: dict[str, int]
-    data: Accesses
-
-
 class _Scheduler:
     def __init__(self, config: LpuConfig) -> None:
         self._config = config
@@ -117,60 +98,37 @@ class _Scheduler:
         self.placed.append((bundle, start))
         self._founds.append(found)
 
-    # ------------------------------------------------------------------- orders
-
     def place_best(self, bundles: Sequence[Bundle], is_block: bool, effort: int) -> None:
         """Bundles that follow one another, or all iterations of a block, in the best order found."""
         iterations = [list(group) for _, group in groupby(bundles, key=lambda bundle: bundle.block)]
-        first = iterations[0]
-        order = Order(self._config, first, needs_of(self._config, first))
-        rng = np.random.default_rng(0)
-        best, least = list(range(len(first))), self._trial(iterations, range(len(first)), is_block)
-        priorities = np.array(order.tails)
-        for trial in range(effort + 1):
-            changed = priorities + (_nudges(rng, len(first)) if trial else 0)
-            candidate = order.by_priority(changed.tolist())
-            cycles = self._trial(iterations, candidate, is_block)
-            if cycles <= least:
-                best, least, priorities = candidate, cycles, changed
-        self._place_all([[part[i] for i in best] for part in iterations], is_block)
-
-    def _trial(self, iterations: Sequence[Sequence[Bundle]], order: Sequence[int], is_block: bool) -> int:
-        """The cycle in which all of it is done in an order; nothing stays placed."""
-        before = self._state()
-        cycles = self._place_all([[part[i] for i in order] for part in iterations], is_block)
-        self._restore(before)
-        return cycles
-
-    def _place_all(self, iterations: Sequence[Sequence[Bundle]], is_block: bool) -> int:
-        """The cycle in which all of it is done."""
+        if is_block:
+            self._leave_time_for_loop()
+        order = self._best_order(iterations, effort)
+        iterations = [[part[i] for i in order] for part in iterations]
         if is_block:
             self._place_block(iterations)
         else:
             for bundle in iterations[0]:
                 self.place(bundle)
-        return max(start + bundle.length for bundle, start in self.placed)
 
-    def _state(self) -> _State:
-        lengths = {name: len(issues) for name, issues in self.issues.items()}
-        taken, counts = dict(self._occupancy.taken), (len(self.placed), len(self.blocks))
-        return _State(lengths, taken, counts, dict(self._latest), dict(self._last_access), self._data.copy())
-
-    def _restore(self, state: _State) -> None:
-        for name, issues in self.issues.items():
-            del issues[state.issues.get(name, 0) :]
-        self._occupancy.taken = defaultdict(int, state.taken)
-        placed, blocks = state.counts
-        del self.placed[placed:], self._founds[placed:], self.blocks[blocks:]
-        self._latest, self._last_access = state.latest, state.last_access
-        self._data = state.data
+    def _best_order(self, iterations: Sequence[Sequence[Bundle]], effort: int) -> list[int]:
+        first = iterations[0]
+        for bundle in first:
+            if not fits_alone(bundle):
+                raise CompileError(f"{bundle.group}: its instructions need one queue or stream at the same time")
+        lags = lags_of(self._config, [bundle for part in iterations[:2] for bundle in part])
+        own, n = lags[: len(first)], len(iterations)
+        between = [{i: lag for i, lag in found.items() if i < len(first)} for found in lags[len(first) :]]
+        earliest = [max(self._data.earliest(bundle), self._overwriting(bundle)) for bundle in first]
+        repeats = Repeats(n, between) if n > 1 else None
+        trials = Trials(first, own, earliest, self._occupancy.taken, repeats)
+        return best_order(trials, Order(first, own), effort)
 
     # ------------------------------------------------------------------- blocks
 
     def _place_block(self, iterations: Sequence[Sequence[Bundle]]) -> None:
         """All iterations of a block. Raises CompileError if their bundles differ."""
         first, *rest = iterations
-        self._leave_time_for_loop()
         before = len(self.placed)
         for bundle in first:
             self.place(bundle)
@@ -191,7 +149,7 @@ class _Scheduler:
     def _period(
         self, first: Sequence[Bundle], starts: Sequence[int], taken: Sequence[Found], rest: Sequence[Sequence[Bundle]]
     ) -> int:
-        spans = _queue_spans(first, starts)
+        spans = queue_spans(first, starts)
         period = max(end - begin for begin, end in spans.values())
         if rest:
             distances = (self._data.earliest(b) - start for b, start in zip(rest[0], starts, strict=True))
@@ -215,19 +173,18 @@ class _Scheduler:
         self._keep(bundle, start, found)
 
     def _finish_block(self, first: Sequence[Bundle], starts: Sequence[int], n: int, period: int) -> None:
-        begins = {name: begin for name, (begin, _) in _queue_spans(first, starts).items()}
+        begins = {name: begin for name, (begin, _) in queue_spans(first, starts).items()}
         for name, begin in begins.items():
             self._occupancy.taken[name] |= (1 << (begin + n * period)) - 1
         self.blocks.append(Repetition(n, period, begins))
 
     def _overwriting(self, bundle: Bundle) -> int:
         """First cycle at which its writes come after all accesses of the operators it writes over."""
-        last = max((self._last_access[group] for group in bundle.overwrites), default=-1)
+        last = max((self._last_access.get(group, -1) for group in bundle.overwrites), default=-1)
         writes = [slot.cycle for slot in bundle.slots if slot.instruction.op in WRITES]
         return last + 1 - min(writes, default=0)
 
-    def _search(self, bundle: Bundle, first: int) -> tuple[int, Found]:
-        start, tried = first, 0
+    def _search(self, bundle: Bundle, start: int) -> tuple[int, Found]:
         while True:
             wait = self._occupancy.wait(bundle, start)
             found = None if wait else self._occupancy.fit(bundle, start)
@@ -235,9 +192,7 @@ class _Scheduler:
                 self._occupancy.take(found)
                 self._issue(bundle, start, found)
                 return start, found
-            start, tried = start + max(wait, 1), tried + 1
-            if tried == PATIENCE and not fits_alone(bundle):
-                raise CompileError(f"{bundle.group}: its instructions need one queue or stream at the same time")
+            start += max(wait, 1)
 
     def _issue(self, bundle: Bundle, start: int, found: Found) -> None:
         """Record the instructions, with the streams that ``fit`` chose: the first link of each flow names them."""
@@ -253,16 +208,6 @@ class _Scheduler:
             self.issues[slot.queue.name].append((start + slot.cycle, _with_streams(slot.instruction, streams)))
 
 
-def _queue_spans(bundles: Sequence[Bundle], starts: Sequence[int]) -> dict[str, tuple[int, int]]:
-    """Per queue, the cycle of the first issue and that after the last one."""
-    spans: dict[str, tuple[int, int]] = {}
-    for bundle, start in zip(bundles, starts, strict=True):
-        for slot in bundle.slots:
-            begin, end = spans.get(slot.queue.name, (start + slot.cycle, 0))
-            spans[slot.queue.name] = min(begin, start + slot.cycle), max(end, start + slot.end)
-    return spans
-
-
 def _check_alike(first: Sequence[Bundle], later: Sequence[Bundle]) -> None:
     """Raises CompileError unless an iteration does what the first one does, at other addresses."""
     for a, b in zip(first, later, strict=True):
@@ -273,11 +218,6 @@ def _check_alike(first: Sequence[Bundle], later: Sequence[Bundle]) -> None:
         )
         if not alike:
             raise CompileError(f"{b.group}: its instructions differ from those of {a.group}, the same of iteration 0")
-
-
-def _nudges(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    changes: NDArray[np.float64] = rng.normal(0, NUDGE, n) * (rng.random(n) < NUDGED)
-    return changes
 
 
 @cache

@@ -39,6 +39,8 @@ from sim.files import locked, work_directory, write_atomically
 FOLDER = CACHE / "fpga"
 SYNTH_OPTIONS: Mapping[str, str] = {"ecp5": "-nowidelut", "ice40": ""}
 """See docs/fpga.md for what the others cost. No -dsp: the SB_MAC16 are instantiated."""
+ROUTER: Mapping[str, tuple[str, ...]] = {"ecp5": ("--router", "router2"), "ice40": ()}
+"""The default one does not end on a full ECP5-85F."""
 NETLIST_FILES = (".il", ".ys", ".lpf", ".pcf", ".v")
 PHASES = (
     (re.compile(r"Info: Packing"), "packing"),
@@ -95,6 +97,7 @@ def flow(platform: Any, top: Elaboratable, sources: Mapping[str, str]) -> Flow:
     packer = "ecppack" if family == "ecp5" else "icepack"
     place = [f"../{word}" if word in ("top.json", "top.lpf", "top.pcf") else word for word in commands[1][1:]]
     place.remove("--quiet")
+    place += ROUTER[family]
     return Flow(family, files, (f"nextpnr-{family}", *place), (packer, *commands[2][1:]))
 
 
@@ -111,7 +114,7 @@ def build(
     """
     progress("design", "writing")
     pll, clock_hz = clock_setting(board, clock_mhz)
-    technology = Technology.ICE40 if family_of(board.load()) == "ice40" else Technology.GENERIC
+    technology = Technology(family_of(board.load()))
     text = board_verilog(config, round(clock_hz), board.baud, technology=technology)
     return build_design(board, config.name, text, pll, clock_hz, seeds, progress)
 

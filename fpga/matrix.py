@@ -1,18 +1,19 @@
 """The matrix array alone, for its area and Fmax: a supercell between shift registers, with the ports of ``lpu_board``.
 
 Every input comes from a register of the first, which ``rx`` feeds; every output goes into a register of the second, a
-signature register that ends at ``tx``. So neither pins nor the rest of the core are on the array's paths.
+signature register that ends at ``tx``. So neither pins nor the rest of the core are on the array's paths. It is the
+array of a core of one superlane: there are no sums from above (``psum_in``) to be added.
 """
 
 from __future__ import annotations
 
-from amaranth.back import verilog
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from fpga.design import TOP
 from hdl.config import LpuConfig
+from hdl.emit import Technology, VerilogWriter
 from hdl.matrix.supercell import Supercell
 
 
@@ -27,7 +28,7 @@ class ScanHarness(wiring.Component):
         m = Module()
         m.submodules.supercell = cell = Supercell(self._config)
         ports = list(cell.signature.flatten(cell))
-        inputs = Cat(Value.cast(value) for _, member, value in ports if member.flow is In)
+        inputs = Cat(Value.cast(value) for path, member, value in ports if member.flow is In and path[0] != "psum_in")
         outputs = Cat(Value.cast(value) for _, member, value in ports if member.flow is Out)
         scan, signature = Signal(len(inputs), reset_less=True), Signal(len(outputs))
         m.d.comb += [inputs.eq(scan), self.tx.eq(signature[-1])]
@@ -37,4 +38,4 @@ class ScanHarness(wiring.Component):
 
 def matrix_verilog(config: LpuConfig) -> str:
     """Verilog of the harness, module ``lpu_board``."""
-    return str(verilog.convert(ScanHarness(config), name=TOP, emit_src=False))
+    return VerilogWriter(Technology.ECP5).write(ScanHarness(config), TOP)

@@ -26,6 +26,7 @@ from hdl.isa import (
     Opcode,
     Queue,
     QueueKind,
+    pipe_cycles,
     pipe_latency,
     queues,
     stream,
@@ -254,10 +255,10 @@ class Execution:
         return planes_to_int32(planes) if wide else planes[0].view(np.int8).astype(np.int32)
 
     def _check_pipe(self, queue: Queue, pipe: PipeKind) -> None:
-        since, cycles = self._entered.get(pipe), self.config.vector_cycles
+        since, cycles = self._entered.get(pipe), pipe_cycles(self.config, pipe)
         if since is not None and self.cycle < since + cycles:
-            rule = f"must be at least {cycles} cycles after the ALU in cycle {since}"
-            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: ALU: {rule}")
+            rule = f"must be at least {cycles} cycles after the one in cycle {since}"
+            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: element of the {pipe.name} pipe: {rule}")
         self._entered[pipe] = self.cycle
 
     def _enter(self, queue: Queue, entering: Entering, step: int) -> None:

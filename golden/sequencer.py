@@ -70,10 +70,10 @@ def check_structure(config: LpuConfig, queue: Queue, program: Sequence[Instructi
 
     What follows the first END is unreachable and only its opcodes are checked.
     """
-    if len(program) > config.program_rows:
+    rows = config.rows_of(queue.name)
+    if len(program) > rows:
         raise SequenceError(
-            f"queue {queue.name}, pc {config.program_rows}: {len(program)} instructions: "
-            f"must be at most program_rows = {config.program_rows}"
+            f"queue {queue.name}, pc {rows}: {len(program)} instructions: must be at most program_rows = {rows}"
         )
     allowed = {*control_fields(config, queue.kind), *unit_opcodes(config, queue.kind)}
     for pc, instruction in enumerate(program):

@@ -84,6 +84,14 @@ class MemoryGroup:
 
 
 @dataclass(frozen=True)
+class ShortQueue:
+    """A queue, by name, whose program memory has only ``rows`` rows, so few that LUTs take the place of block RAM."""
+
+    queue: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Unit:
     """One functional slice (or slice group) of the floorplan.
 
@@ -129,13 +137,16 @@ class LpuConfig:
         element takes it for S cycles. There are INT and REQUANT only, then, one inward SG4, one hemisphere, and INT
         between streams and REQUANT, but for its y.
         ``imm_bits``: vector immediate, sign-extended to 32; all 32 where there is a floating-point pipe.
-        ``switch_ops``: operations of the switch, each at most once; without any there is no switch, no queue of it and
-        no position.
+        ``sfu_cycles``: least cycles from one element of the SFU pipe to the next, 1, or 2 where two lanes share a
+        table. ``switch_ops``: operations of the switch, each at most once; without any there is no switch, no queue of
+        it and no position.
     Control
-        ``program_rows``: instructions per queue. ``count_bits``, ``gap_bits``: widths of those instruction fields.
+        ``program_rows``: instructions per queue, but for ``short_queues``. ``count_bits``, ``gap_bits``: widths of
+        those instruction fields.
         ``loop_levels``: nesting depth of LOOP; 0: queues know neither LOOP nor REPEAT, and look no instruction ahead.
         ``stride_bits``: width of address steps, None: that of addresses.
     Build
+        ``paired_columns``: columns of a supercell in which one multiplier serves two rows, for some 60 LUT4 each.
         ``assertions``: in-design checks raising error flags. ``trace``: the retire bundle on the top's ports.
     """
 
@@ -159,12 +170,15 @@ class LpuConfig:
     mult_bits: int = 16
     lane_by_lane: bool = False
     imm_bits: int = 32
+    sfu_cycles: int = 1
     switch_ops: tuple[SwitchOp, ...] = tuple(SwitchOp)
     program_rows: int = 512
+    short_queues: tuple[ShortQueue, ...] = ()
     count_bits: int = 12
     gap_bits: int = 8
     loop_levels: int = 2
     stride_bits: int | None = None
+    paired_columns: int = 0
     assertions: bool = True
     trace: bool = False
 
@@ -224,6 +238,7 @@ class LpuConfig:
             self._require_range("mac_rows", 1, self.superlane_lanes)
             divides = self.superlane_lanes % self.mac_rows == 0
             self._require(divides, "mac_rows", "a divisor of the superlane's lanes")
+        self._require_range("paired_columns", 0, 0 if self.mac_rows == 1 else self.superlane_lanes)
         self._require_range("acc_rows", 1, 1024)
         self._require(self.acc_rows & (self.acc_rows - 1) == 0, "acc_rows", "a power of two")
         known = isinstance(self.pipes, tuple) and all(isinstance(kind, PipeKind) for kind in self.pipes)
@@ -235,11 +250,13 @@ class LpuConfig:
             self._require(not self.has_floats and inward == STREAMS_PER_GROUP, "lane_by_lane", rule)
         self._require_range("mult_bits", 4, 16)
         self._require_range("imm_bits", 32 if self.has_floats else 8, 32)
+        self._require_range("sfu_cycles", 1, 2)
         known = isinstance(self.switch_ops, tuple) and all(isinstance(op, SwitchOp) for op in self.switch_ops)
         once = known and len(set(self.switch_ops)) == len(self.switch_ops)
         self._require(once, "switch_ops", "a tuple of different SwitchOp")
         self._require_range("program_rows", 16, 65536)
         self._require(self.program_rows & (self.program_rows - 1) == 0, "program_rows", "a power of two")
+        self._check_short_queues()
         self._require_range("count_bits", 4, 16)
         steps = self.tile_load_cycles
         self._require(steps < 1 << self.count_bits, "count_bits", f"enough for one LW of a tile, {steps} elements")
@@ -258,7 +275,27 @@ class LpuConfig:
         ):
             self._require(isinstance(getattr(self, field), bool), field, "True or False")
 
+    def _check_short_queues(self) -> None:
+        known = isinstance(self.short_queues, tuple) and all(isinstance(q, ShortQueue) for q in self.short_queues)
+        self._require(
+            known and len(dict.fromkeys(q.queue for q in self.short_queues)) == len(self.short_queues),
+            "short_queues",
+            "a tuple of ShortQueue of different queues",
+        )
+        units = {unit.name for unit in self.units}
+        named = all(isinstance(q.queue, str) and q.queue.partition(".")[0] in units for q in self.short_queues)
+        self._require(named, "short_queues", f"of queues of {', '.join(sorted(units))}")
+        short = all(type(q.rows) is int and 16 <= q.rows <= self.program_rows for q in self.short_queues)
+        self._require(short, "short_queues", f"of 16..program_rows = {self.program_rows} rows")
+
     # --------------------------------------------------------- derived widths
+
+    def rows_of(self, queue: str) -> int:
+        """Instructions of the queue of that name."""
+        return next((short.rows for short in self.short_queues if short.queue == queue), self.program_rows)
+
+    def is_short(self, queue: str) -> bool:
+        return any(short.queue == queue for short in self.short_queues)
 
     @property
     def superlane_lanes(self) -> int:
@@ -349,7 +386,7 @@ class LpuConfig:
     def fingerprint(self) -> int:
         """CRC-32 of every field that a program image depends on; an image runs only where it matches."""
         fields = dataclasses.asdict(self)
-        for build_only in ("assertions", "trace"):
+        for build_only in ("paired_columns", "assertions", "trace"):
             del fields[build_only]
         return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
 
@@ -541,7 +578,7 @@ PRESETS: dict[str, LpuConfig] = {
         _preset(
             "ulx3s",
             lanes=16,
-            streams_east=16,
+            streams_east=12,
             streams_west=16,
             weight_streams=8,
             weight_groups=(MemoryGroup(8, 2560),),
@@ -549,7 +586,20 @@ PRESETS: dict[str, LpuConfig] = {
             data_groups_per_position=2,
             mac_rows=8,
             acc_rows=4,
-            gap_bits=7,
+            sfu_cycles=2,
+            switch_ops=(SwitchOp.TRANSPOSE,),
+            short_queues=(
+                ShortQueue("mxm0.w", 128),
+                ShortQueue("mxm0.a", 144),
+                ShortQueue("sxm0", 32),
+                ShortQueue("w0.w", 16),
+                ShortQueue("d1.w", 160),
+                ShortQueue("vxm0.m", 272),
+                ShortQueue("vxm0.s", 112),
+            ),
+            count_bits=8,
+            gap_bits=6,
+            paired_columns=13,
         ),
         _preset(
             "duo",

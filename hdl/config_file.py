@@ -21,10 +21,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hdl.config import PRESETS, ConfigError, LpuConfig, MemoryGroup, PipeKind, SwitchOp
+from hdl.config import PRESETS, ConfigError, LpuConfig, MemoryGroup, PipeKind, ShortQueue, SwitchOp
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
-_GROUPS = ("weight_groups", "data_groups")
+_TABLES: Mapping[str, type[MemoryGroup] | type[ShortQueue]] = {
+    "weight_groups": MemoryGroup,
+    "data_groups": MemoryGroup,
+    "short_queues": ShortQueue,
+}
 _NAMES: Mapping[str, type[enum.StrEnum]] = {"pipes": PipeKind, "switch_ops": SwitchOp}
 _FIELDS = dataclasses.fields(LpuConfig)
 _REQUIRED = [field.name for field in _FIELDS if field.default is dataclasses.MISSING]
@@ -72,10 +76,10 @@ def _base(name: object) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:
-    if name in _GROUPS:
+    if name in _TABLES:
         if not isinstance(value, list):
             raise ConfigError(f"{name} = {value!r}: must be an array of tables, [[{name}]]")
-        return tuple(_group(f"{name}[{i}]", group) for i, group in enumerate(value))
+        return tuple(_row(f"{name}[{i}]", row, _TABLES[name]) for i, row in enumerate(value))
     if name in _NAMES:
         if not isinstance(value, list):
             raise ConfigError(f"{name} = {value!r}: must be an array of strings")
@@ -90,11 +94,12 @@ def _member(name: str, member: object) -> enum.StrEnum:
     return known(str(member))
 
 
-def _group(place: str, group: object) -> MemoryGroup:
-    names = [field.name for field in dataclasses.fields(MemoryGroup)]
-    if not isinstance(group, Mapping) or sorted(group) != sorted(names):
-        raise ConfigError(f"{place} = {group!r}: must have the fields {' and '.join(names)}")
-    for name, value in group.items():
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ConfigError(f"{place}.{name} = {value!r}: must be an integer")
-    return MemoryGroup(**group)
+def _row(place: str, table: object, kind: type[MemoryGroup] | type[ShortQueue]) -> MemoryGroup | ShortQueue:
+    fields = {field.name: str if field.type == "str" else int for field in dataclasses.fields(kind)}
+    if not isinstance(table, Mapping) or sorted(table) != sorted(fields):
+        raise ConfigError(f"{place} = {table!r}: must have the fields {' and '.join(fields)}")
+    for name, value in table.items():
+        if type(value) is not fields[name]:
+            rule = "a string" if fields[name] is str else "an integer"
+            raise ConfigError(f"{place}.{name} = {value!r}: must be {rule}")
+    return kind(**table)

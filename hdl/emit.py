@@ -29,6 +29,7 @@ class Technology(enum.StrEnum):
 
     GENERIC = "generic"
     ICE40 = "ice40"
+    ECP5 = "ecp5"
 
 
 class Shared(wiring.Component):

@@ -20,6 +20,8 @@ from models.llama.load import read_shape
 from models.llama.model import ModelError
 from models.llama.prepare import Prepared, prepare
 from sim.build import build
+from sim.programs import kept_program
+from sim.run import Player
 
 LAUNCH_TOKENS = 4
 """Tokens of a launch: how much text comes at once."""
@@ -82,11 +84,18 @@ def load(
         click.echo(error.table, err=True)
         raise
     prepared = prepare(path, tokenizer, text)
-    return prepared, Buckets(config, prepared.quantised, context, sampling=sampling)
+    return prepared, Buckets(config, prepared.quantised, context, sampling=sampling, compiler=kept_program)
 
 
 def compile_and_build(console: Console, buckets: Buckets, request: Request) -> None:
     """All programs that a request needs, and the simulator. Raises ModelError, CompileError, SimError."""
+    compile_programs(console, buckets, request)
+    with console.status(f"building the simulator of {buckets.config.name} (once)"):
+        build(buckets.config)
+
+
+def compile_programs(console: Console, buckets: Buckets, request: Request) -> None:
+    """All programs that a request needs. Raises ModelError, CompileError."""
     check_request(buckets, request)
     launches = list(buckets.plan(request.steps, LAUNCH_TOKENS))
     try:
@@ -100,8 +109,6 @@ def compile_and_build(console: Console, buckets: Buckets, request: Request) -> N
             raise
         click.echo(rest, err=True)
         raise CompileError(head) from error
-    with console.status(f"building the simulator of {buckets.config.name} (once)"):
-        build(buckets.config)
 
 
 # ------------------------------------------------------------------------------ text
@@ -146,16 +153,19 @@ class Typewriter:
 
 
 def tell(
-    console: Console, prepared: Prepared, buckets: Buckets, request: Request, check: bool
+    console: Console, prepared: Prepared, buckets: Buckets, request: Request, check: bool, player: Player | None = None
 ) -> tuple[str, list[Run]]:
-    """Generate, and print prompt and text as the core has them: the whole text, and the launches."""
+    """Generate, and print prompt and text as the core has them: the whole text, and the launches.
+
+    ``player``: a core that is not the simulated one.
+    """
     spelled, ends = prepared.tokenizer.stream(), prepared.tokenizer.ends
     pen, runs = Typewriter(console), []
     pieces = ["".join(map(spelled, request.prompt))]
     pen.write(pieces[0], "dim")
     known = len(request.prompt)
-    with console.status("writing the model into the simulated core") as status:
-        for run in generate(buckets, request, LAUNCH_TOKENS, check):
+    with console.status("writing the model into the core") as status:
+        for run in generate(buckets, request, LAUNCH_TOKENS, check, player):
             status.stop()
             runs.append(run)
             fresh = run.tokens[max(0, known - 1 - run.launch.position) :]
@@ -221,10 +231,14 @@ def figures_of(request: Request, runs: Sequence[Run], clock: float) -> dict[str,
         "launches_equal_to_golden": sum(not run.differs for run in compared) if compared else "not compared",
         "differs_from_golden": ", ".join(differing) or "nothing",
         "cycles": cycles,
-        "simulated_cycles_per_second": cycles / max(sum(run.seconds for run in runs), 1e-9),
         "clock_mhz": clock,
         "tokens_per_second_at_clock": request.steps * clock * 1e6 / cycles,
     }
+
+
+def simulated_speed(runs: Sequence[Run]) -> float:
+    """Simulated cycles per second, loading included."""
+    return sum(run.cycles for run in runs) / max(sum(run.seconds for run in runs), 1e-9)
 
 
 def report(

@@ -20,10 +20,22 @@ from rich.progress import (
 @contextmanager
 def progress_bar(console: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar that goes when the work is done; hand the yielded function to ``progress=``."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with _bar(console) as bar:
         task = bar.add_task(title, total=total)
         yield lambda finished: bar.update(task, completed=finished)
+
+
+@contextmanager
+def counted_bar(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
+    """The same for work that tells how much of it there is: the yielded function takes both."""
+    with _bar(console) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda finished, total: bar.update(task, completed=finished, total=total)
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True)
 
 
 @contextmanager

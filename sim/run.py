@@ -31,6 +31,9 @@ from sim.wrapper import TOP
 Words = NDArray[np.uint32]
 Progress = Callable[[int], None]
 """Told how many items are finished, a few times a second."""
+Player = Callable[[Sequence[Script]], Iterator[tuple[Words, float]]]
+"""What plays host scripts on a core, a simulated or a real one: each answer as soon as all of it is there, and when
+(``time.time()``) that was."""
 
 CYCLE_LIMIT = 1_000_000
 """A bare program that runs longer than this is taken for hung."""
@@ -82,10 +85,11 @@ def run_image(
     trace: Path | None = None,
     progress: Progress | None = None,
     simulator: Simulator | None = None,
+    player: Player | None = None,
 ) -> list[RunResult]:
     """Load an image once, then run it on every item of ``inputs``; ``outputs`` are all output tensors unless named.
 
-    ``simulator``: of the core's netlist, say, instead of its RTL.
+    ``simulator``: of the core's netlist, say, instead of its RTL; ``player``: a core elsewhere, which gives no trace.
     ``trace`` receives the commit trace of the first item and needs ``config.trace``.
     Raises ImageError, SimError; HostError when the core raises an error flag.
     """
@@ -96,8 +100,20 @@ def run_image(
     items = [_ItemScript(config, image, item, names, trace is not None and i == 0) for i, item in enumerate(inputs)]
     scripts = [load, *(item.script for item in items)]
     report = progress and (lambda finished: progress(max(0, finished - 1)))  # loading is not an item
-    answers = play(simulator or build(config), scripts, [trace] if trace else [], report)
+    if player is None:
+        answers = play(simulator or build(config), scripts, [trace] if trace else [], report)
+    else:
+        answers = _heard(player, scripts, report)
     return [item.result(words) for item, words in zip(items, answers[1:], strict=True)]
+
+
+def _heard(player: Player, scripts: Sequence[Script], progress: Progress | None) -> list[Words]:
+    answers = []
+    for words, _ in player(scripts):
+        answers.append(words)
+        if progress:
+            progress(len(answers))
+    return answers
 
 
 class _ItemScript:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hdl.config import LpuConfig
 from hdl.link.hostmap import Register
 from sim.build import Simulator, build
 from sim.run import (
+    Player,
     Words,
     job_directory,
     load_memory,
@@ -31,7 +33,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class SessionRun:
-    """What one image of a session answered, and the seconds that the simulator took from the answer before."""
+    """What one image of a session answered, and the seconds that it took from the answer before."""
 
     outputs: dict[str, np.ndarray]
     cycles: int
@@ -44,6 +46,7 @@ def run_session(
     start: Mapping[str, np.ndarray],
     states: Collection[str],
     outputs: Sequence[str],
+    player: Player | None = None,
 ) -> Iterator[SessionRun]:
     """Run ``images`` one after the other; yields each result as soon as the simulated core has it.
 
@@ -59,7 +62,7 @@ def run_session(
     load.read_register(Register.CYCLES)  # an answer, whose time is that of the end of loading
     befores = (None, *images[:-1])
     runs = [_RunScript(config, *pair, states, outputs) for pair in zip(befores, images, strict=True)]
-    answers = _played(build(config), [load, *(run.script for run in runs)])
+    answers = (player or simulated(build(config)))([load, *(run.script for run in runs)])
     _, written = next(answers)
     for run, (words, now) in zip(runs, answers, strict=True):
         yield run.result(words, now - written)
@@ -112,8 +115,12 @@ def _constants(image: ProgramImage, states: Collection[str]) -> dict[Place, np.n
 # ------------------------------------------------------------------------ launches
 
 
+def simulated(simulator: Simulator) -> Player:
+    """A player on a simulated core, in a launch of its own."""
+    return partial(_played, simulator)
+
+
 def _played(simulator: Simulator, scripts: Sequence[Script]) -> Iterator[tuple[Words, float]]:
-    """The answers of host scripts, each as soon as the simulator has written all of it, and when that was."""
     with job_directory() as directory:
         for index, script in enumerate(scripts):
             script.requests.tofile(directory / f"script.{index}")

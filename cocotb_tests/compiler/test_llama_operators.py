@@ -69,7 +69,7 @@ def test_rope_project(config: LpuConfig, copies: int) -> None:
         check(config, graph, {"x": x, "cos": np.cos(angle), "sin": np.sin(angle)})
 
 
-def attention_graph(config: LpuConfig, positions: int, heads: int, seed: int = 0) -> Graph:
+def attention_graph(config: LpuConfig, positions: int, heads: int, first: int = 0, seed: int = 0) -> Graph:
     """Two tiles of keys, two tiles of the result for each; the caches are full of noise."""
     lanes, superlanes = config.lanes, config.superlanes
     width, rows, channels = lanes // heads, 4 * heads, 2 * lanes
@@ -82,22 +82,23 @@ def attention_graph(config: LpuConfig, positions: int, heads: int, seed: int = 0
         np.arange(2 * superlanes * lanes) // lanes % superlanes == np.arange(2 * superlanes * lanes) % lanes // 16
     )
     values = graph.state("values", codes(seed + 1, capacity, channels * superlanes) * diagonal)
-    mask = graph.causal_mask(index(graph), positions, config.superlane_lanes, superlanes)
+    mask = graph.causal_mask(index(graph), positions, config.superlane_lanes, superlanes, first)
     scale = graph.constant("scale", 3e-4 + singles(seed, rows, 1, scale=5e-5), "fp32")
-    factor = graph.constant(
-        "factor", (own * (1 + singles(seed + 2, rows, lanes, scale=0.1))).astype(np.float32), "fp32"
-    )
-    graph.output(graph.attention(q, keys, values, mask, scale, factor, heads))
+    divisors = np.where(own, 1 + singles(seed + 2, rows, lanes, scale=0.1), np.inf)
+    divisor = graph.constant("divisor", divisors.astype(np.float32), "fp32")
+    graph.output(graph.attention(q, keys, values, mask, scale, divisor, heads, first))
     return graph
 
 
 @all_cores
-@pytest.mark.parametrize(("positions", "heads"), [(16, 1), (32, 2), (96, 2), (16, 4)])
-def test_attention(config: LpuConfig, positions: int, heads: int) -> None:
-    graph = attention_graph(config, positions, heads)
+@pytest.mark.parametrize(
+    ("first", "positions", "heads"), [(0, 16, 1), (16, 32, 2), (0, 96, 2), (64, 144, 2), (0, 16, 4)]
+)
+def test_attention(config: LpuConfig, first: int, positions: int, heads: int) -> None:
+    graph = attention_graph(config, positions, heads, first)
     own = np.arange(config.lanes) // (config.lanes // heads) == np.arange(4 * heads)[:, None] % heads
     q = (codes(9, 4 * heads, config.lanes) * own).astype(np.int8)
-    check(config, graph, *({"q": q, "i": number(i)} for i in (0, 5, positions - 1)))
+    check(config, graph, *({"q": q, "i": number(i)} for i in (first, first + 5, positions - 1)))
 
 
 @all_cores
@@ -165,6 +166,8 @@ def test_refusals() -> None:
         graph.rope_project(x, w, row, row, graph.constant("one", np.ones((1, 1), np.float32), "fp32"), row)
     with pytest.raises(CompileError, match="multiple of 16"):
         graph.causal_mask(i, 40, 16, 1)
+    with pytest.raises(CompileError, match="from 64 on: must be a multiple of 16 below 64"):
+        graph.causal_mask(i, 64, 16, 1, 64)
     with pytest.raises(CompileError, match="power of two"):
         graph.quotient(i, 12)
     with pytest.raises(CompileError, match="must be a state"):

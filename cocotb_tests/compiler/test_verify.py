@@ -22,6 +22,7 @@ from hdl.isa import (
     IntOp,
     MulOp,
     Opcode,
+    RequantOp,
     SfuOp,
     Source,
     east,
@@ -186,6 +187,43 @@ def test_operations_and_sources_are_those_of_the_core() -> None:
     text = "x_from = 5: must be STREAM, INT, REQUANT in the INT pipe of 'tiny'"
     rejects(NANO, {"vxm0.i": program(I(Opcode.ALU, x_from=Source.ADD))}, text, [])
     rejects(NANO, {"vxm0.m": program()}, "unknown queue 'vxm0.m'", [])
+
+
+# ------------------------------- a core whose REQUANT takes the lanes one by one
+
+REAL = preset("nano")
+SERIAL = I(Opcode.ALU, op=RequantOp.SHR, x_from=Source.INT, y_from=Source.IMM)
+
+
+def serial_program(distance: int, taken: int) -> Programs:
+    """INT in cycle 3, REQUANT of it in 4 and again ``distance`` later, INT takes the first result in ``taken``."""
+    load, take = I(Opcode.ALU, x=east(0)), I(Opcode.ALU, x_from=Source.REQUANT)
+    pause = [distance - 1] if distance > 1 else []
+    return {
+        "d0.r": program(READ),
+        "vxm0.i": program(3, load, taken - 4, take),
+        "vxm0.q": program(4, SERIAL, *pause, SERIAL),
+    }
+
+
+def test_a_serial_requant_takes_a_cycle_a_lane_and_its_latency() -> None:
+    """3 cycles of its pipe and one for each of the 4 lanes."""
+    memory: list[InitialRows] = [("d0", 0, 1)]
+    verify(REAL, serial_program(4, 11), memory)
+    text = "reads the result register of REQUANT, whose first value stands there from cycle 11 on"
+    rejects(REAL, serial_program(4, 10), text, memory)
+    for distance in (1, 2, 3):
+        text = f"cycle {4 + distance}: vxm0.q pc {2 + (distance > 1)} '{SERIAL}' begins while vxm0.q pc 1 '{SERIAL}', "
+        rejects(REAL, serial_program(distance, 11), text + "issued in cycle 4, takes 4 cycles", memory)
+    back_to_back = serial_program(4, 11) | {"vxm0.q": program(4, SERIAL.replace(count=2, gap=2))}
+    rejects(REAL, back_to_back, "cycle 7: vxm0.q pc 1", memory)
+
+
+def test_what_nano_lacks() -> None:
+    rejects(REAL, {"vxm0.q": program(SERIAL.replace(x_from=Source.STREAM))}, "x_from = 0: must be INT in the", [])
+    text = "op = 6: must be an operation of INT on 'nano', PASS, "
+    rejects(REAL, {"vxm0.i": program(I(Opcode.ALU, op=IntOp.AND))}, text, [])
+    rejects(REAL, {"w0.w": program()}, "unknown queue 'w0.w'", [])
 
 
 def test_swaps_stay_in_a_superlane() -> None:
@@ -686,3 +724,17 @@ def test_sixty_thousand_elements_take_seconds() -> None:
     expansion = verify(SMALL, programs, D0 + WEIGHTS)
     assert sum(map(len, expansion.elements.values())) == 70_000
     assert time.process_time() - begin < 10
+
+
+@pytest.mark.parametrize(("gap", "cycles"), [(0, 2), (1, 2), (0, 1)])
+def test_an_element_of_the_sfu_has_it_for_its_cycles(gap: int, cycles: int) -> None:
+    board = preset("ulx3s").replace(sfu_cycles=cycles)
+    recip = I(Opcode.ALU, op=SfuOp.RECIP, x=east(0), count=2, gap=gap)
+    read = I(Opcode.READ, wide=1, stream=east(0), count=2, gap=gap)
+    programs = {"d0.r": program(read), "vxm0.s": program(3, recip)}
+    if gap + 1 >= cycles:
+        verify(board, programs, slices(board, "d0"))
+    else:
+        name = f"vxm0.s pc 1 '{recip}'"
+        text = f"cycle 4: {name} begins while {name}, issued in cycle 3, takes 2 cycles"
+        rejects(board, programs, text, slices(board, "d0"))

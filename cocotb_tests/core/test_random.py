@@ -23,6 +23,7 @@ class Size:
 
 
 SIZES = {
+    "nano": Size(24, 1000, 5_000),
     "tiny": Size(36, 1000, 15_000),
     "small": Size(8, 5000, 45_000),
     "ulx3s": Size(4, 5000, 20_000),
@@ -38,8 +39,11 @@ LESS: dict[str, dict[str, object]] = {
     "straight": {"loop_levels": 0, "program_rows": 256},
     "no_index": {"indexed": False},
     "steps": {"stride_bits": 3, "count_bits": 5, "gap_bits": 4},
+    "host_weights": {"weights_from_host": True, "mac_rows": 2},
+    "lane_by_lane": {"lane_by_lane": True, "streams_east": 4, "acc_rows": 2},
+    "arithmetic": {"bitwise": False, "weights_beside_data": True},
 }
-"""Cores that lack something, as changes of ``nano``."""
+"""Cores that lack something, as changes of ``tiny``."""
 
 
 def test_the_sizes_add_up() -> None:

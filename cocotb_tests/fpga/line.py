@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cocotb_tests.fpga import uart_player
 from cocotb_tests.units.harness import launch
@@ -51,6 +52,12 @@ def words(*values: int, end: int = 0) -> bytes:
     return frame(struct.pack(f"<B{len(values)}IB", 0, *values, end))
 
 
+def built_board(config: LpuConfig) -> Path:
+    """The folder with the simulator of the whole board design."""
+    text = board_verilog(config, CLOCK_HZ, CLOCK_HZ // DIVISOR, IDLE_BITS * DIVISOR / CLOCK_HZ)
+    return compiled(CACHE / "boards", config.name, {"board.v": text}, TOP)
+
+
 @dataclass
 class Conversation:
     """What the host says and what the board must answer, in order."""
@@ -64,8 +71,7 @@ class Conversation:
 
     def hold(self, config: LpuConfig) -> None:
         """Play it on the RTL and compare every reply."""
-        text = board_verilog(config, CLOCK_HZ, CLOCK_HZ // DIVISOR, IDLE_BITS * DIVISOR / CLOCK_HZ)
-        directory = compiled(CACHE / "boards", config.name, {"board.v": text}, TOP)
+        directory = built_board(config)
         files = {str(uart_player.STEPS): pickle.dumps((DIVISOR, self.steps))}
         replies = pickle.loads(launch(directory, TOP, uart_player.__name__, files, str(uart_player.REPLIES)))
         for number, (reply, answer) in enumerate(zip(replies, self.answers, strict=True)):

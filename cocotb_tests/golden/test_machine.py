@@ -492,6 +492,12 @@ def narrow_bus() -> LpuConfig:
             r"cycle 4, queue mxm0.a: ABC: must be at least 4 cycles after the ABC in cycle 1",
         ),
         (
+            preset("small").replace(sfu_cycles=2),
+            "vxm0.s",
+            Instruction.of(Opcode.ALU, op=1, count=2),
+            r"cycle 2, queue vxm0.s: element of the SFU pipe: must be at least 2 cycles after the one in cycle 1",
+        ),
+        (
             NANO,
             "vxm0.i",
             Instruction.of(Opcode.ALU, op=13),

@@ -5,7 +5,18 @@ import re
 
 import pytest
 
-from hdl.config import PRESETS, ConfigError, Direction, LpuConfig, MemoryGroup, PipeKind, SwitchOp, UnitKind, preset
+from hdl.config import (
+    PRESETS,
+    ConfigError,
+    Direction,
+    LpuConfig,
+    MemoryGroup,
+    PipeKind,
+    ShortQueue,
+    SwitchOp,
+    UnitKind,
+    preset,
+)
 
 BROKEN = [
     ("lanes", 2, "an integer in 4..1024"),
@@ -21,6 +32,7 @@ BROKEN = [
     ("mxm_planes", 0, "an integer in 1..4"),
     ("mac_rows", 17, "an integer in 1..16"),
     ("mac_rows", 6, "a divisor of the superlane's lanes"),
+    ("lane_by_lane", True, "False with fp32 pipes, two hemispheres, or more than 4 inward streams"),
     ("weight_groups", (), "a tuple of 1..64 MemoryGroup"),
     ("weight_groups", (MemoryGroup(8, 512),), "groups of 16 slices each"),
     ("data_groups", [MemoryGroup(4, 512)], "a tuple of 1..64 MemoryGroup"),
@@ -45,13 +57,22 @@ BROKEN = [
     ("mult_bits", 17, "an integer in 4..16"),
     ("imm_bits", 33, "an integer in 32..32"),
     ("imm_bits", 16, "an integer in 32..32"),
+    ("sfu_cycles", 3, "an integer in 1..2"),
     ("program_rows", 500, "a power of two"),
+    ("short_queues", ("d0.w",), "a tuple of ShortQueue of different queues"),
+    ("short_queues", (ShortQueue("d0.w", 32), ShortQueue("d0.w", 16)), "a tuple of ShortQueue of different queues"),
+    ("short_queues", (ShortQueue("d3.w", 32),), "of queues of d0, d1, d2, mxm0, sxm0, vxm0, w0"),
+    ("short_queues", (ShortQueue("d0.w", 8),), "of 16..program_rows = 512 rows"),
+    ("paired_columns", 17, "an integer in 0..16"),
     ("count_bits", 3, "an integer in 4..16"),
     ("gap_bits", 17, "an integer in 2..16"),
     ("loop_levels", 5, "an integer in 0..4"),
     ("stride_bits", 2, "an integer in 3..15"),
     ("stride_bits", 16, "an integer in 3..15"),
     ("indexed", 0, "True or False"),
+    ("bitwise", 1, "True or False"),
+    ("weights_from_host", None, "True or False"),
+    ("weights_beside_data", 1, "True or False"),
     ("trace", 1, "True or False"),
     ("assertions", None, "True or False"),
 ]
@@ -80,7 +101,9 @@ def test_two_hemispheres_need_data_streams_outward_on_both_sides() -> None:
 
 
 def test_unknown_names_list_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="unknown preset 'smal'; presets: nano, small, ulx3s, duo, medium, groq"):
+    with pytest.raises(
+        ConfigError, match="unknown preset 'smal'; presets: nano, tiny, small, ulx3s, duo, medium, groq"
+    ):
         preset("smal")
     with pytest.raises(ConfigError, match="unknown field 'lane'; known: acc_rows, assertions"):
         preset("small").replace(lane=4)

@@ -142,8 +142,8 @@ def test_config_values(refuses: Refuses, tmp_path: Path, line: str, rule: str) -
         (b"\xff\xfe", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte: must be TOML"),
         (b"a = " + b"[" * 5000, ".*: must be TOML"),
         (b'base = "tiny"\nlane = 4', "lane = 4: unknown field; known: base, name, lanes, .*"),
-        (b'base = "tiny"', "base = 'tiny': must be one of nano, small, .*"),
-        (b"base = [1]", r"base = \[1\]: must be one of nano, small, .*"),
+        (b'base = "mini"', "base = 'mini': must be one of nano, tiny, small, .*"),
+        (b"base = [1]", r"base = \[1\]: must be one of nano, tiny, small, .*"),
         (b"lanes = 16", "streams_east, streams_west, .* data_groups: must be given, or base = one of nano, .*"),
         (b"", "lanes, streams_east, .*: must be given, or base = one of nano, .*"),
     ],
@@ -164,9 +164,9 @@ def test_config_files_that_are_none(refuses: Refuses, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("fuzz --preset giant", "unknown preset 'giant'; presets: nano, small, ulx3s, duo, medium, groq"),
-        ("fuzz --preset nano --seeds 3-1", "Invalid value for '--seeds': '3-1': must be A or A-B with A <= B"),
-        ("fuzz --preset nano --length 3", "Invalid value for '--length': 3 is not in the range 20<=x<=100000."),
+        ("fuzz --preset giant", "unknown preset 'giant'; presets: nano, tiny, small, ulx3s, duo, medium, groq"),
+        ("fuzz --preset tiny --seeds 3-1", "Invalid value for '--seeds': '3-1': must be A or A-B with A <= B"),
+        ("fuzz --preset tiny --length 3", "Invalid value for '--length': 3 is not in the range 20<=x<=100000."),
         ("digits --images 0", "Invalid value for '--images': 0 is not in the range 1<=x<=.*"),
         ("compile matmul 1 x 1 -o image", "Invalid value for 'K': 'x' is not a valid integer range."),
         ("compile matmul 1 0 1 -o image", "Invalid value for 'K': 0 is not in the range x>=1."),
@@ -174,7 +174,7 @@ def test_config_files_that_are_none(refuses: Refuses, tmp_path: Path) -> None:
         ("compile matmul 1 700 700 -o image", "out of memory: 'w' int8 .* does not fit the weight groups of .*"),
         ("compile matmul 1 2 9999999999999999999999 -o image", "matmul 1x2x9+: operand of .*: must fit the 491520 .*"),
         ("bench matmul 1 999999 999999", "matmul .*: operand of 999998000001 bytes: must fit the 491520 of 'small'"),
-        ("compile matmul 9 160 160 --preset nano -o image", "matmul .*: must fit the 8192 of 'nano'"),
+        ("compile matmul 9 160 160 --preset tiny -o image", "matmul .*: must fit the 8192 of 'tiny'"),
         ("compile nothing -o image", "No such command 'nothing'."),
     ],
 )
@@ -475,7 +475,7 @@ def test_program_files(refuses: Refuses, tmp_path: Path) -> None:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """y [2, 4] of x [2, 8] on nano."""
+    """y [2, 4] of x [2, 8] on tiny."""
     path = tmp_path / "image"
     compile_graph(NANO, matmul_graph(NANO, 2, 8, 4)).image.save(path)
     return path
@@ -503,10 +503,10 @@ def test_flipped_bits(refuses: Refuses, image: Path) -> None:
 
 
 def test_images_of_another_core(refuses: Refuses, image: Path, tmp_path: Path) -> None:
-    (tmp_path / "nano.toml").write_text('base = "tiny"\nprogram_rows = 128')
-    message = rf"image: config fingerprint {NANO.fingerprint:#010x} \('nano'\): must be 0x[0-9a-f]{{8}} of config '%s'"
+    (tmp_path / "mine.toml").write_text('base = "tiny"\nprogram_rows = 128')
+    message = rf"image: config fingerprint {NANO.fingerprint:#010x} \('tiny'\): must be 0x[0-9a-f]{{8}} of config '%s'"
     refuses(message % "small", "run", "image")
-    refuses(message % "tiny", "disasm", "image", "--preset", "nano.toml")
+    refuses(message % "mine", "disasm", "image", "--preset", "mine.toml")
     refuses("image.lpu: magic .*: must be b'LPUIMAGE'", "disasm", _text_file(tmp_path / "image.lpu"))
 
 

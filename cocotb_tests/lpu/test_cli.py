@@ -105,7 +105,7 @@ def test_docs_isa_is_up_to_date() -> None:
 def test_fuzz_counts_programs_and_differences() -> None:
     result = lpu("fuzz", "--preset", "tiny", "--seeds", "4-5", "--length", "60")
     assert result.exit_code == 0
-    assert "2 programs on nano, " in result.stdout and result.stdout.rstrip().endswith(": 0 differ")
+    assert "2 programs on tiny, " in result.stdout and result.stdout.rstrip().endswith(": 0 differ")
 
 
 def test_fuzz_names_the_seed_that_differs_and_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_fuzz_names_the_seed_that_differs_and_exits_with_1(monkeypatch: pytest.M
     result = lpu("fuzz", "--preset", "tiny", "--seeds", "8-9")
     assert result.exit_code == 1
     assert "seed 9: cycle 7, queue d0.r: issue in rtl only\n" in result.stdout and "seed 8" not in result.stdout
-    assert "2 programs on nano, 90 elements in 190 cycles: 1 differ" in result.stdout
+    assert "2 programs on tiny, 90 elements in 190 cycles: 1 differ" in result.stdout
 
 
 @pytest.mark.rtl

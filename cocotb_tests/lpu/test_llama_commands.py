@@ -27,6 +27,7 @@ from lpu.main import main
 from models.llama.generate import golden_run
 from models.llama.perplexity import Comparison
 from models.llama.prepare import prepare
+from sim.run import Player
 from sim.session import SessionRun
 
 SMALL = preset("small")
@@ -78,7 +79,9 @@ def core(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> Session:
         start: Mapping[str, np.ndarray],
         states: Sequence[str],
         outputs: Sequence[str],
+        player: Player | None,
     ) -> Iterator[SessionRun]:
+        assert player is None
         values = {name: value.copy() for name, value in start.items()}
         for launch, image in zip(islice(buckets.plan(buckets.context, 4), len(images)), images, strict=True):
             found = golden_run(buckets, launch, values)
@@ -86,7 +89,7 @@ def core(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> Session:
 
     monkeypatch.setattr("models.llama.generate.run_session", session)
     monkeypatch.setattr("lpu.llama.build", lambda config: None)
-    monkeypatch.setattr("compiler.llama.program.compile_graph", compiled)
+    monkeypatch.setattr("lpu.llama.kept_program", compiled)
     return session
 
 
@@ -190,7 +193,7 @@ def test_a_model_that_does_not_fit_is_a_table_and_one_line(tmp_path: Path) -> No
     result = run(tmp_path, "--preset", "tiny")
     assert (result.exit_code, result.stdout) == (2, "")
     *table, last = result.stderr.splitlines()
-    assert re.fullmatch(r"lpu: error: does not fit: [\d,]+ bytes in the weight groups of 'nano': .* 4,096", last)
+    assert re.fullmatch(r"lpu: error: does not fit: [\d,]+ bytes in the weight groups of 'tiny': .* 4,096", last)
     sizes = {line[:48].strip(): int(line.split()[-2].replace(",", "")) for line in table if line.endswith(" bytes")}
     weights = [name for name in sizes if "weights" in name or name.startswith(("embedding and", "keys"))]
     assert f"{sum(sizes[name] for name in weights):,} bytes in the weight groups" in last

@@ -53,7 +53,7 @@ def test_compile_matmul(tmp_path: Path) -> None:
     result = lpu("compile", "matmul", 2, 8, 4, "--preset", "tiny", "-o", tmp_path / "image")
     assert result.exit_code == 0
     image = ProgramImage.load(tmp_path / "image", NANO)
-    assert f"{image.cycles} cycles on 'nano'" in result.stdout and "│ mxm0.a │" in result.stdout
+    assert f"{image.cycles} cycles on 'tiny'" in result.stdout and "│ mxm0.a │" in result.stdout
     assert result.stdout.endswith("input x: int8 [2, 8]\noutput y: int8 [2, 4]\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from compiler.llama.calibration import calibrate
 from compiler.llama.program import Buckets, Launch
 from compiler.llama.quantised import quantise_llama
 from golden.llama import reference
+from golden.operators import OperatorError
 from hdl.config import LpuConfig, UnitKind, preset
 from models.llama.generate import Request, check_request, first_states, start_counter
 from models.llama.model import LlamaShape, ModelError
@@ -45,6 +47,14 @@ def test_buckets_end_with_the_context(buckets: Buckets) -> None:
     assert [buckets.bucket(position) for position in (0, 31, 32, 63)] == [32, 32, 64, 64]
     with pytest.raises(CompileError, match="position 64: must be below the context, 64"):
         buckets.bucket(64)
+
+
+def test_a_bucket_refuses_positions_of_a_smaller_one(buckets: Buckets) -> None:
+    assert [buckets.first(size) for size in (32, 64)] == [0, 32]
+    assert Buckets(SMALL, buckets.model, sizes=()).first(64) == 0
+    states = first_states(buckets, Request((1,), 1))
+    with pytest.raises(OperatorError, match=r"causal_mask: position 0: must be in 32\.\.63, those of the mask"):
+        evaluate(buckets.graph(64), {}, states)
 
 
 def test_launches_neither_cross_a_bucket_nor_the_end(buckets: Buckets) -> None:
@@ -123,6 +133,33 @@ def test_absurd_dimensions_take_no_time(config: LpuConfig) -> None:
 
 
 # ------------------------------------------------------------------------- calibration
+
+
+def test_exponents_without_margin_are_refused() -> None:
+    ranges = measured(MODEL, TEXTS)
+    exponent = np.array([3.0, 1.0, 59.5, 2.0])
+    with pytest.raises(
+        CompileError, match=r"model '.*': layer 1, head 2: attention's exponents reach 59.5: must be at"
+    ):
+        quantise_llama(MODEL, [ranges[0], replace(ranges[1], exponent=exponent)])
+    assert quantise_llama(MODEL, [replace(r, exponent=np.full(4, 59.0)) for r in ranges]).shape == SHAPE
+
+
+def test_measured_exponents_are_those_of_each_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the reference's queries and keys, one position after another."""
+    largest: list[list[float]] = []
+
+    def attention(q: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+        heads, group, scale = q.shape[1], q.shape[1] // keys.shape[1], np.log2(np.e) / np.sqrt(q.shape[2])
+        ends = [[max(q[t, h] @ k[h // group] for k in keys[: t + 1]) for t in range(len(q))] for h in range(heads)]
+        largest.append([max(abs(end) * scale for end in of_head) for of_head in ends])
+        return exact(q, keys, values)
+
+    exact = reference.attention
+    monkeypatch.setattr(reference, "attention", attention)
+    reference.logits(MODEL, TEXTS[0])
+    found = [layer.exponent for layer in calibrate(MODEL, TEXTS[:1])]
+    np.testing.assert_allclose(found, largest, rtol=1e-4)
 
 
 def test_ranges_are_rounded_saved_and_found_again(tmp_path: Path) -> None:
@@ -210,12 +247,13 @@ def test_perplexities_are_those_of_each_model_alone(buckets: Buckets) -> None:
     found = compare(MODEL, buckets, [TEXTS[0], [1], TEXTS[1][:9]], told.append)
     assert found.tokens == 48 and told == list(range(1, 49))
     losses, agreeing = [], 0
+    whole = Buckets(SMALL, buckets.model, sizes=())
     for tokens in (TEXTS[0], TEXTS[1][:9]):
         states = first_states(buckets, Request((tokens[0],), 1))
         for position, (token, target) in enumerate(zip(tokens[:-1], tokens[1:], strict=True)):
             states["token"] = np.array([[token]], np.int32)
             states["position"] = np.array([[position]], np.int32)
-            logits = evaluate(buckets.graph(64), {}, states)["logits"][0].astype(np.float64)
+            logits = evaluate(whole.graph(64), {}, states)["logits"][0].astype(np.float64)
             exact = reference.logits(MODEL, tokens[: position + 1])[-1]
             losses.append(np.log(np.exp(logits).sum()) - logits[target])
             agreeing += int(logits.argmax() == exact.argmax())

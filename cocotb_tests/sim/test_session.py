@@ -15,7 +15,7 @@ from sim import SimError
 from sim.build import Simulator
 from sim.compare import golden_image
 from sim.script import HostError, Script
-from sim.session import _played, run_session
+from sim.session import run_session, simulated
 
 NANO = preset("tiny")
 
@@ -47,7 +47,7 @@ def test_an_answer_is_there_while_the_simulator_goes_on(simulator: Simulator, mo
                 assert seen.wait(10), "the first answer was not handed on"
 
     monkeypatch.setattr("sim.session.simulate", simulate)
-    answers = _played(simulator, scripts(3))
+    answers = simulated(simulator)(scripts(3))
     assert next(answers)[0].tolist() == [0]
     seen.set()
     assert [found.tolist() for found, _ in answers] == [[1], [2]]
@@ -69,7 +69,7 @@ def test_a_script_that_fails(
         (directory / "answer.1").write_text(line)
 
     monkeypatch.setattr("sim.session.simulate", simulate)
-    answers = _played(simulator, scripts(3))
+    answers = simulated(simulator)(scripts(3))
     assert next(answers)[0].tolist() == [7]
     with pytest.raises(error, match=message):
         next(answers)
@@ -82,7 +82,7 @@ def test_a_simulator_that_dies(simulator: Simulator, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("sim.session.simulate", simulate)
     with pytest.raises(SimError, match="simulation of 'tiny' failed"):
-        list(_played(simulator, scripts(2)))
+        list(simulated(simulator)(scripts(2)))
 
 
 @pytest.mark.rtl

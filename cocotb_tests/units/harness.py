@@ -23,7 +23,8 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from cocotb_tests.units import player
-from hdl.emit import TOP, VerilogWriter
+from fpga.netlist import netlist
+from hdl.emit import TOP, Technology, VerilogWriter
 from sim import SimError
 from sim.build import CACHE, compiled
 
@@ -48,15 +49,19 @@ class Stimulus:
 
 
 class Bench:
-    """A simulator of ``component``, ready to play stimuli; builds it when the cache does not have it."""
+    """A simulator of ``component``, ready to play stimuli; builds it when the cache does not have it.
 
-    def __init__(self, component: wiring.Component) -> None:
+    For a ``technology`` whose cells yosys knows it is the synthesised component, cell by cell.
+    """
+
+    def __init__(self, component: wiring.Component, technology: Technology = Technology.GENERIC) -> None:
         self._inputs: dict[str, Any] = {}
         self._outputs: dict[str, Any] = {}
         for path, member, _ in component.signature.flatten(component):
             side = self._inputs if member.flow is In else self._outputs
             side["__".join(map(str, path))] = member.shape
-        text = VerilogWriter().write(component)
+        text = VerilogWriter(technology).write(component)
+        text = netlist(text, type(component).__name__) if technology is Technology.ICE40 else text
         self._directory = compiled(UNITS, type(component).__name__, {"unit.v": text}, TOP)
 
     def run(self, stimulus: Stimulus, extra: int = 0) -> list[Cycle]:
@@ -106,28 +111,33 @@ def launch(directory: Path, top: str, module: str, files: Mapping[str, bytes], r
     Raises SimError with the path of the log.
     """
     (UNITS / "jobs").mkdir(parents=True, exist_ok=True)
-    runner = get_runner("verilator")
-    runner.log.setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(dir=UNITS / "jobs") as folder:
-        job, log = Path(folder), Path(folder) / "sim.log"
+        job = Path(folder)
         for name, content in files.items():
             (job / name).write_bytes(content)
-        try:
-            runner.test(
-                test_module=module,
-                hdl_toplevel=top,
-                hdl_toplevel_lang="verilog",
-                build_dir=directory,
-                test_dir=job,
-                results_xml=str(job / "results.xml"),
-                extra_env={"COCOTB_LOG_LEVEL": "WARNING"},
-                log_file=log,
-            )
-            passed = get_results(job / "results.xml") == (1, 0)
-        except (RuntimeError, SystemExit, subprocess.CalledProcessError):
-            passed = False
-        if not passed:
-            kept = UNITS / "failed.log"
-            shutil.copy(log, kept)
-            raise SimError(f"simulation of {directory.name} failed; see {kept}")
+        launch_in(job, directory, top, module)
         return (job / response).read_bytes()
+
+
+def launch_in(job: Path, directory: Path, top: str, module: str) -> None:
+    """One launch of cocotb's ``module`` on ``top`` in the folder ``job``. Raises SimError with the path of the log."""
+    runner, log = get_runner("verilator"), job / "sim.log"
+    runner.log.setLevel(logging.CRITICAL)
+    try:
+        runner.test(
+            test_module=module,
+            hdl_toplevel=top,
+            hdl_toplevel_lang="verilog",
+            build_dir=directory,
+            test_dir=job,
+            results_xml=str(job / "results.xml"),
+            extra_env={"COCOTB_LOG_LEVEL": "WARNING"},
+            log_file=log,
+        )
+        passed = get_results(job / "results.xml") == (1, 0)
+    except (RuntimeError, SystemExit, subprocess.CalledProcessError):
+        passed = False
+    if not passed:
+        kept = UNITS / "failed.log"
+        shutil.copy(log, kept)
+        raise SimError(f"simulation of {directory.name} failed; see {kept}")

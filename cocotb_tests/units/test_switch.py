@@ -15,7 +15,7 @@ from cocotb_tests.units.harness import Bench, Cycle, Stimulus
 from golden.numerics import Bytes, planes_to_int32
 from golden.trace import digest, lane_words, transpose_words
 from golden.units.switch import switch, transpose
-from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, MemoryGroup, Unit, preset
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, MemoryGroup, SwitchOp, Unit, preset
 from hdl.emit import Shared, shared
 from hdl.isa import Instruction, Opcode, QueueKind, timing, west
 from hdl.layouts import issue_layout, lane_bits
@@ -26,7 +26,7 @@ from hdl.switch.tile import SwitchTile
 pytestmark = pytest.mark.rtl
 NANO = preset("tiny").replace(trace=True)
 DUO = preset("duo").replace(trace=True, streams_east=8, streams_west=20)
-ULX3S = preset("ulx3s").replace(trace=True)
+ULX3S = preset("ulx3s").replace(trace=True, switch_ops=tuple(SwitchOp), short_queues=())
 FOUR = ULX3S.replace(streams_west=8, weight_streams=4, weight_groups=(MemoryGroup(4, 64),))
 """Four elements of a block: the transposition takes longer than the other operations."""
 

@@ -49,16 +49,19 @@ class LlamaOperators(GraphBase):
         shape = factor.shape if as_rows else (1, w.shape[0])
         return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, scale, factor), shape, DType.INT8)
 
-    def causal_mask(self, position: Tensor, n: int, width: int, copies: int, name: str = "") -> Tensor:
-        """0 for positions up to ``position``, -inf beyond: int32 [1, 1] -> fp32 [1, n copies].
+    def causal_mask(self, position: Tensor, n: int, width: int, copies: int, first: int = 0, name: str = "") -> Tensor:
+        """0 for positions up to ``position``, -inf beyond: int32 [1, 1] -> fp32 [1, (n - first) copies].
 
-        The n positions stand in groups of ``width``, each group ``copies`` times: superlanes hold the same positions.
+        ``position`` is one of first .. n - 1, and so are the positions of the mask. They stand in groups of ``width``,
+        each group ``copies`` times: superlanes hold the same positions.
         """
         name = name or self._auto_name(OpKind.CAUSAL_MASK)
         self._require_index(name, position)
         self._require(n > 0 and n % width == 0, name, position, f"{n} positions: must be a multiple of {width}")
-        shape = (1, n * copies)
-        return self._op(OpKind.CAUSAL_MASK, name, (position,), shape, DType.FP32, number=width, copies=copies)
+        fits = 0 <= first < n and first % width == 0
+        self._require(fits, name, position, f"from {first} on: must be a multiple of {width} below {n}")
+        shape, more = (1, (n - first) * copies), {"number": width, "copies": copies, "first": first}
+        return self._op(OpKind.CAUSAL_MASK, name, (position,), shape, DType.FP32, **more)
 
     def attention(
         self,
@@ -67,18 +70,22 @@ class LlamaOperators(GraphBase):
         values: Tensor,
         mask: Tensor,
         scale: Tensor,
-        factor: Tensor,
+        divisor: Tensor,
         heads_per_tile: int,
+        first: int = 0,
         name: str = "",
     ) -> Tensor:
-        """Grouped-query attention of one token in int8 over the positions of ``mask``, of :meth:`causal_mask`.
+        """Grouped-query attention of one token in int8 over the positions before ``first`` and those of ``mask``.
+
+        ``mask`` is of :meth:`causal_mask` from ``first`` on; P is the number of all positions.
 
         q int8 [R, L]: a head a row, 0 outside the head's lanes; ``heads_per_tile`` rows after one another, each in
         lanes of its own, share a tile of the result: T = R / heads_per_tile. keys: state int8 [>= P, J L] of J tiles,
         each for T / J tiles of the result; values: state int8 [>= P, J C L], C tiles for one of keys, tile c 0 outside
-        superlane c. scale: fp32 [R, 1]; factor: fp32 [R, L], 0 outside the head's lanes.
-        t = keys[:P] q + mask, p = round(127 exp2((t - max t) * scale[r])), scale a constant,
-        o[tile] = sum over its heads of (p values) * ((1 / sum p) * factor), rounded: int8 [1, T L].
+        superlane c. scale: fp32 [R, 1]; divisor: fp32 [R, L], infinite outside the head's lanes.
+        e = exp2((keys[:P] q + mask) * scale[r]), p = round(e / (max e / 127)),
+        o[tile] = sum over its heads of (p values) / (sum p * divisor), rounded: int8 [1, T L]. The exponent of
+        the largest e must be within -118 .. 127: nothing is subtracted from it, beyond that e is 0 or infinite.
         """
         name = name or self._auto_name(OpKind.ATTENTION)
         rows, lanes = q.shape
@@ -90,14 +97,13 @@ class LlamaOperators(GraphBase):
         self._require_float(name, mask, (1, mask.shape[1]))
         self._require(mask.shape[1] % lanes == 0, name, mask, f"must have a multiple of {lanes} channels")
         self._require_float(name, scale, (rows, 1))
-        self._require(scale.is_const, name, scale, "must be a constant")
-        self._require_float(name, factor, (rows, lanes))
+        self._require_float(name, divisor, (rows, lanes))
         tiles, rest = divmod(rows, heads_per_tile)
         fits = q.dtype is DType.INT8 and rest == 0 and tiles % (keys.shape[1] // lanes) == 0
         self._require(fits, name, q, f"must be int8 rows of {heads_per_tile} a tile, shared evenly by those of {keys}")
-        inputs = (q, keys, values, mask, scale, factor)
+        inputs = (q, keys, values, mask, scale, divisor)
         shape = (1, tiles * lanes)
-        return self._op(OpKind.ATTENTION, name, inputs, shape, DType.INT8, number=heads_per_tile)
+        return self._op(OpKind.ATTENTION, name, inputs, shape, DType.INT8, number=heads_per_tile, first=first)
 
     def to_float(self, x: Tensor, name: str = "") -> Tensor:
         """y = x: int8 or int32 -> fp32."""

@@ -103,8 +103,8 @@ class Op:
     """One operator. ``multiplier`` and ``shift`` (REQUANTISE): 1 value, or N of them, one per channel.
 
     ``extra``: further results (QUANTISE: the scales). ``epsilon``: of the norms. ``number``: QUOTIENT's divisor, AND's
-    word, heads of a tile of ATTENTION, width of CAUSAL_MASK's groups and ``copies`` of each. ``block``: the iteration
-    of a repeated block that the operator belongs to.
+    word, heads of a tile of ATTENTION, width of CAUSAL_MASK's groups and ``copies`` of each. ``first``: the first
+    masked position of both. ``block``: the iteration of a repeated block that the operator belongs to.
     """
 
     kind: OpKind
@@ -117,4 +117,5 @@ class Op:
     epsilon: float = 0.0
     number: int = 0
     copies: int = 1
+    first: int = 0
     block: Iteration | None = None

@@ -1,11 +1,15 @@
 """What static scales are made of: the largest magnitudes that a fp32 Llama reaches on a text.
 
+Attention's exponents of 2 are measured because the core subtracts nothing from them before it takes the power. Only
+the largest of a softmax has to be in range: powers that are too small beside it are 0 either way.
+
 Keys and queries are measured by the length of the pairs that RoPE turns, which no position changes: a scale that holds
 for a short text holds for the longest context.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +27,8 @@ class LayerRanges:
 
     ``attention_input``, ``ffn_input`` [dim] (the residual times the norm's gain, not divided by its root mean square),
     ``hidden`` [hidden], ``key`` (of pairs) and ``value`` [kv_dim], ``query`` (of pairs) and ``mixed`` (attention's
-    result) [dim], ``residual`` [dim] (behind the layer).
+    result) [dim], ``residual`` [dim] (behind the layer). ``exponent`` [heads]: of 2, the largest of each
+    softmax.
     """
 
     attention_input: Floats
@@ -34,6 +39,7 @@ class LayerRanges:
     ffn_input: Floats
     hidden: Floats
     residual: Floats
+    exponent: Floats
 
 
 def calibrate(model: Llama, texts: Sequence[Sequence[int]]) -> tuple[LayerRanges, ...]:
@@ -59,13 +65,13 @@ def _run(model: Llama, tokens: NDArray[np.int64]) -> list[LayerRanges]:
 def _block(shape: LlamaShape, layer: Layer, x: Floats) -> tuple[Floats, LayerRanges]:
     a = _norm(x, layer.attention_norm, shape.epsilon)
     q, k, v = a @ layer.wq.T, a @ layer.wk.T, a @ layer.wv.T
-    mixed = _attention(shape, _turned(shape, q), _turned(shape, k), v)
+    mixed, exponents = _attention(shape, _turned(shape, q), _turned(shape, k), v)
     before, x = x * layer.attention_norm, x + mixed @ layer.wo.T
     f = _norm(x, layer.ffn_norm, shape.epsilon)
     gate = f @ layer.w1.T
     h = gate / (1 + np.exp(-gate)) * (f @ layer.w3.T)
     after = x + h @ layer.w2.T
-    ranges = (before, _lengths(q), _lengths(k), v, mixed, x * layer.ffn_norm, h, after)
+    ranges = (before, _lengths(q), _lengths(k), v, mixed, x * layer.ffn_norm, h, after, exponents)
     return after, LayerRanges(*map(_most, ranges))
 
 
@@ -94,12 +100,14 @@ def _turned(shape: LlamaShape, x: Floats) -> Floats:
     return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
 
 
-def _attention(shape: LlamaShape, q: Floats, k: Floats, v: Floats) -> Floats:
+def _attention(shape: LlamaShape, q: Floats, k: Floats, v: Floats) -> tuple[Floats, Floats]:
+    """The mixed values [T, dim], and the largest exponent of 2 of each softmax [T, heads]."""
     length, group = len(q), shape.heads // shape.kv_heads
     heads = [t.reshape(length, -1, shape.head_dim).transpose(1, 0, 2) for t in (q, k, v)]
     queries, keys, values = heads[0], np.repeat(heads[1], group, axis=0), np.repeat(heads[2], group, axis=0)
     scores = queries @ keys.transpose(0, 2, 1) / np.sqrt(shape.head_dim)
     scores = np.where(np.tril(np.ones((length, length), bool)), scores, -np.inf)
-    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    largest = scores.max(axis=-1, keepdims=True)
+    p = np.exp(scores - largest)
     mixed = p / p.sum(axis=-1, keepdims=True) @ values
-    return mixed.transpose(1, 0, 2).reshape(length, -1)
+    return mixed.transpose(1, 0, 2).reshape(length, -1), largest[..., 0].T * math.log2(math.e)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.build import CompiledProgram, compile_graph
@@ -12,10 +12,12 @@ from compiler.llama.quantised import QuantisedLlama
 from compiler.llama.token_graph import token_graph
 from hdl.config import LpuConfig
 
+Compiler = Callable[[LpuConfig, Graph, int, int], CompiledProgram]
+"""``compile_graph``, or what stands for it: config, graph, steps, effort."""
 SIZES = (32, 64, 128, 256)
 """Buckets, where the context is longer."""
-EFFORT = 12
-"""Orders that the scheduler tries: 0 to 5 % of the cycles for two seconds."""
+EFFORT = 2000
+"""Orders that the scheduler tries: 5 ms each, a few percent of the cycles."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,13 @@ class Buckets:
         context: int | None = None,
         sizes: Sequence[int] = SIZES,
         sampling: bool = False,
+        compiler: Compiler = compile_graph,
     ) -> None:
-        """``context``: positions in the caches, the model's own where it is None; ``sampling``: with noise."""
-        self.config, self.model, self.sampling = config, model, sampling
+        """``context``: positions in the caches, the model's own where it is None; ``sampling``: with noise.
+
+        ``compiler``: one that looks first for what it has compiled before, say.
+        """
+        self.config, self.model, self.sampling, self._compiler = config, model, sampling, compiler
         self.context = model.shape.context if context is None else context
         self.sizes = tuple(sorted({size for size in sizes if size < self.context} | {self.context}))
         self._graphs: dict[int, Graph] = {}
@@ -56,6 +62,10 @@ class Buckets:
                 return size
         raise CompileError(f"position {position}: must be below the context, {self.context}")
 
+    def first(self, bucket: int) -> int:
+        """The first position of a bucket: those before it are a smaller one's, its program has no mask for them."""
+        return max((size for size in self.sizes if size < bucket), default=0)
+
     def plan(self, count: int, steps: int) -> Iterator[Launch]:
         """Launches for positions 0 .. count - 1, of ``steps`` each, fewer where a bucket or the text ends."""
         position = 0
@@ -66,9 +76,11 @@ class Buckets:
             position += launch.steps
 
     def graph(self, bucket: int) -> Graph:
-        """One token while the position is below ``bucket``."""
+        """One token at a position from ``first(bucket)`` on, below ``bucket``."""
         if bucket not in self._graphs:
-            self._graphs[bucket] = token_graph(self.config, self.model, self.context, bucket, self.sampling)
+            self._graphs[bucket] = token_graph(
+                self.config, self.model, self.context, bucket, self.first(bucket), self.sampling
+            )
         return self._graphs[bucket]
 
     def states(self) -> tuple[str, ...]:
@@ -80,7 +92,7 @@ class Buckets:
         """``steps`` tokens in one run. Raises CompileError where the model does not fit or states would move."""
         key = bucket, steps
         if key not in self._programs:
-            program = compile_graph(self.config, self.graph(bucket), steps, EFFORT)
+            program = self._compiler(self.config, self.graph(bucket), steps, EFFORT)
             self._check_states(program)
             self._programs[key] = program
         return self._programs[key]

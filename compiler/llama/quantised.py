@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.ir import CompileError
 from compiler.llama.calibration import LayerRanges
 from models.llama.model import Layer, Llama, LlamaShape
 
@@ -23,6 +24,9 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int8]
 ALPHA = 0.5
 CODE_MAX = 127
+MOST_EXPONENT = 59
+"""How far from 0 a softmax's largest exponent of 2 may be on the calibration text: half of what the core's powers hold
+(``golden.operators.attention``), since other texts may reach more."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,25 @@ class QuantisedLlama:
 
 
 def quantise_llama(model: Llama, ranges: Sequence[LayerRanges], alpha: float = ALPHA) -> QuantisedLlama:
-    """The int8 model for the ranges that calibration found."""
+    """The int8 model for the ranges that calibration found.
+
+    Raises CompileError where attention's exponents come too near to the ends of fp32.
+    """
+    _check_exponents(model.name, ranges)
     embedding = _weights(model.embedding)
     layers = tuple(_layer(model.shape, *pair, alpha) for pair in zip(model.layers, ranges, strict=True))
     classifier = embedding if model.is_tied else _weights(model.classifier)
     step = _one_step(ranges[-1].residual * np.abs(model.final_norm))
     final_norm = model.final_norm.astype(np.float64) / step
     return QuantisedLlama(model.name, model.shape, embedding, layers, final_norm, step, classifier)
+
+
+def _check_exponents(name: str, ranges: Sequence[LayerRanges]) -> None:
+    for number, layer in enumerate(ranges):
+        head, largest = int(layer.exponent.argmax()), float(layer.exponent.max())
+        if not largest <= MOST_EXPONENT:
+            place = f"model '{name}': layer {number}, head {head}"
+            raise CompileError(f"{place}: attention's exponents reach {largest:.3g}: must be at most {MOST_EXPONENT}")
 
 
 def _layer(shape: LlamaShape, layer: Layer, ranges: LayerRanges, alpha: float) -> QuantisedLayer:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.ir import CompileError, Graph, Tensor
-from compiler.llama.layout import HeadLayout, take
+from compiler.llama.layout import EMPTY, HeadLayout, take
 from compiler.llama.quantised import QuantisedLayer, QuantisedLlama, Weights, exponent_scale
 from golden.operators import WEYL
 from hdl.config import LpuConfig
@@ -29,8 +29,10 @@ PART = 4
 """Tiles of the hidden channels that w2 is applied to at a time."""
 
 
-def token_graph(config: LpuConfig, model: QuantisedLlama, context: int, bucket: int, sampling: bool = False) -> Graph:
-    """The graph for ``context`` positions in the caches, of which attention looks at the first ``bucket``.
+def token_graph(
+    config: LpuConfig, model: QuantisedLlama, context: int, bucket: int, first: int = 0, sampling: bool = False
+) -> Graph:
+    """The graph of a token at position ``first`` or later, below ``bucket``, for ``context`` positions in the caches.
 
     With ``sampling``, noise is added to the logits: the arg-max then is a sample of their softmax at the temperature.
 
@@ -40,14 +42,17 @@ def token_graph(config: LpuConfig, model: QuantisedLlama, context: int, bucket: 
     if context % lanes or bucket % width or not width <= bucket <= context:
         rule = f"multiples of {lanes} and of {width}, the bucket not the larger one"
         raise CompileError(f"context {context}, bucket {bucket}: must be {rule}")
-    builder = _Builder(Graph(f"{model.name}.{bucket}"), config, model, context, bucket)
+    builder = _Builder(Graph(f"{model.name}.{bucket}"), config, model, context, bucket, first)
     builder.token(sampling)
     return builder.g
 
 
 class _Builder:
-    def __init__(self, g: Graph, config: LpuConfig, model: QuantisedLlama, context: int, bucket: int) -> None:
-        self.g, self.config, self.model, self.context, self.bucket = g, config, model, context, bucket
+    def __init__(
+        self, g: Graph, config: LpuConfig, model: QuantisedLlama, context: int, bucket: int, first: int
+    ) -> None:
+        self.g, self.config, self.model = g, config, model
+        self.context, self.bucket, self.first = context, bucket, first
         self.shape, self.layout, self.copies = model.shape, HeadLayout(config, model.shape), config.superlanes
         self.root = math.sqrt(model.shape.dim)
         """What the reciprocal of a root of a sum of squares becomes that of their mean by."""
@@ -103,7 +108,8 @@ class _Builder:
         fine = self._angles("fine", low, np.arange(STEP))
         self.cos = g.sub(g.mul(coarse[0], fine[0]), g.mul(coarse[1], fine[1]), "cos")
         self.sin = g.add(g.mul(coarse[1], fine[0]), g.mul(coarse[0], fine[1]), "sin")
-        self.mask = g.causal_mask(self.position, self.bucket, self.config.superlane_lanes, self.copies, "mask")
+        width = self.config.superlane_lanes
+        self.mask = g.causal_mask(self.position, self.bucket, width, self.copies, self.first, "mask")
 
     def _angles(self, name: str, index: Tensor, positions: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """cos and sin of some positions; sin is negative at odd channels, where RoPE subtracts."""
@@ -206,8 +212,9 @@ class _Builder:
         heads = rows.max(axis=1) // width
         exponent = self._constant(f"{n}exponent", exponent_scale(self.shape, layer.query)[heads][:, None])
         value = np.repeat(layer.value.reshape(self.shape.kv_heads, width), self.layout.group, axis=0).ravel()
-        factor = self._constant(f"{n}mix.factor", take(value / layer.mixed, rows))
-        return self.g.attention(queries, keys, values, self.mask, exponent, factor, self.layout.heads, f"{n}attention")
+        divisor = self._constant(f"{n}mix.divisor", np.where(rows == EMPTY, np.inf, (layer.mixed / value)[rows]))
+        tensors = queries, keys, values, self.mask, exponent, divisor
+        return self.g.attention(*tensors, self.layout.heads, self.first, f"{n}attention")
 
     def _feed_forward(self, n: str, layer: QuantisedLayer) -> None:
         """x + w2 (silu(w1 x) * w3 x), in parts of the hidden channels: w2 is on some while w3 is on others."""

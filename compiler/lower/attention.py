@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from compiler.bundle import Bundle, BundleBuilder, Flow, Width
 from compiler.fuse import Pass
 from compiler.lower.base import Lowering, check_rate
-from compiler.lower.pipeline import Pipeline, Reg, Rows, queue_name
+from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows, queue_name
 from compiler.lower.reduce import within_superlanes
 from compiler.place import Allocation, Placement
 from hdl.config import LpuConfig, PipeKind, SwitchOp, UnitKind
@@ -30,8 +30,10 @@ With idle cycles between them, there is room for fewer until the first one has t
 
 PAIR = 2
 """Tiles of probabilities that follow one another: few, to fit between the blocks of scores."""
-DELAY = 2
-"""Cycles between the sum of codes and their product with the values, so that the quotient finds both."""
+DELAY = PIPE_LATENCY[PipeKind.MUL] + PIPE_LATENCY[PipeKind.SFU]
+"""Cycles from the sum of codes to their product with the values, at least, so that what divides it is there."""
+CODES = 127
+"""The largest code of a probability."""
 
 
 class Attention(Lowering):
@@ -40,94 +42,92 @@ class Attention(Lowering):
     def __init__(self, config: LpuConfig, p: Pass, placement: Placement, overwrites: tuple[str, ...]) -> None:
         super().__init__(config, p, placement, overwrites)
         check_rate(self)
-        self.q, self.keys, self.values, self.mask, self.scale, self.factor = self.op.inputs
-        self.ones, self.margin = p.consts
-        self.scores, self.largest, self.partial, self.codes, self.part = p.scratch
+        self.q, self.keys, self.values, self.mask, self.scale, self.divisor = self.op.inputs
+        (self.ones,) = p.consts
+        self.powers, self.inverse, self.partial, self.codes, self.part = p.scratch
         self.rows, self.heads = self.q.shape[0], self.op.number
-        self.groups = self.mask.shape[1] // config.lanes
+        self.free = self.op.first // config.superlane_lanes
+        self.groups = self.free + self.mask.shape[1] // config.lanes
         self.steps = config.tile_load_cycles
         self.block = max(1, BLOCK // self.steps)
         self.shared = self.rows // self.heads * config.lanes // self.keys.shape[1]
 
     def bundles(self) -> Iterator[Bundle]:
         for r in range(self.rows):
-            yield from self._row_scores(r)
+            for group in range(0, self.groups, self.block):
+                yield self._scores(r, group, min(self.block, self.groups - group))
         for r in range(self.rows):
             for group in range(0, self.groups if self.groups > self.block else 0, PAIR):
                 yield self._probabilities(r, group, min(PAIR, self.groups - group))
         for r in range(self.rows):
             yield self._product(r)
 
-    def _row_scores(self, r: int) -> Iterator[Bundle]:
-        if self.groups <= self.block:
-            yield self._at_once(r)
-            return
-        for group in range(0, self.groups, self.block):
-            yield self._scores(r, group, min(self.block, self.groups - group))
-
     def _key_tile(self, r: int) -> int:
         return r // self.heads // self.shared
 
-    def _at(self, tensor: Allocation, r: int, group: int = 0) -> Rows:
-        return Rows(tensor, tensor.row_addr(r, group), 1)
-
     # --------------------------------------------------------------- vector unit
 
-    def _at_once(self, r: int) -> Bundle:
-        b = self.builder("scores")
-        v = Pipeline(self.config, b)
-        values = self._masked(b, v, r, 0, self.groups)
-        largest = within_superlanes(self, v, IntOp.FMAX, self._over_groups(v, values, r, 0, None))
-        margin = v.op(AddOp.FSUB, largest, self.over_tiles(self.margin, r))
-        self._codes(v, r, 0, self.groups, margin)
-        return b.build()
-
     def _scores(self, r: int, group: int, n: int) -> Bundle:
+        """Powers of some groups, with the last ones the reciprocal of the largest; of a short row the codes as well."""
         b = self.builder(f"scores {group}")
         v = Pipeline(self.config, b)
-        values, is_last = self._masked(b, v, r, group, n), group + n == self.groups
-        largest = self._over_groups(v, values, r, group, None if is_last else self.to(self.partial, r))
-        if is_last:
-            largest = within_superlanes(self, v, IntOp.FMAX, largest)
-            v.op(AddOp.FSUB, largest, self.over_tiles(self.margin, r), to=self.to(self.largest, r))
+        powers = self._powers(b, v, r, group, n)
+        if group + n < self.groups:
+            self._largest(v, powers, r, group, self.to(self.partial, r))
+            return b.build()
+        largest = within_superlanes(self, v, IntOp.FMAX, self._largest(v, powers, r, group, None))
+        step = v.op(MulOp.FMUL, largest, Imm.of(1 / CODES))
+        inverse = v.op(SfuOp.RECIP, step, to=self.to(self.inverse, r) if group else None)
+        if not group:
+            self._codes(v, r, 0, n, inverse)
         return b.build()
 
-    def _masked(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int) -> Reg:
-        """Scores with their mask, on their way to SRAM."""
-        values = v.op(AddOp.I2F, self._feed_scores(b, r, group, n), count=n, pitch=self.steps)
-        mask, to = self.over_tiles(self.mask, 0, group), self.to(self.scores, r, group)
-        return v.op(AddOp.FADD, values, mask, count=n, pitch=self.steps, to=to)
+    def _powers(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int) -> list[Reg]:
+        """The powers of those groups that have no mask, and of those that have one; on their way to SRAM."""
+        scores = v.op(AddOp.I2F, self._feed_scores(b, r, group, n), count=n, pitch=self.steps)
+        free = min(max(self.free - group, 0), n)
+        powers = [self._power(v, scores.element(0, free), r, group)] if free else []
+        if free < n:
+            mask, rest = self.over_tiles(self.mask, 0, group + free - self.free), scores.element(free, n - free)
+            masked = v.op(AddOp.FADD, rest, mask, count=n - free, pitch=self.steps)
+            powers.append(self._power(v, masked, r, group + free))
+        return powers
 
-    def _over_groups(self, v: Pipeline, values: Reg, r: int, group: int, to: Rows | None) -> Reg:
-        """The largest score of each lane, of these groups and the ones before; written to ``to`` if not None."""
-        ends = [None] * (values.count - 1) + [to]
-        first, before = values.element(0), self.over_tiles(self.partial, r)
-        largest = v.op(IntOp.FMAX, first, before, to=ends[0]) if group else v.op(IntOp.PASS, first, to=ends[0])
-        for i in range(1, values.count):
-            largest = v.op(IntOp.FMAX, values.element(i), largest, to=ends[i])
+    def _power(self, v: Pipeline, scores: Reg, r: int, group: int) -> Reg:
+        n, to = scores.count, self.to(self.powers, r, group)
+        exponents = v.op(MulOp.FMUL, scores, self.over_tiles(self.scale, r), count=n, pitch=self.steps)
+        return v.op(SfuOp.EXP2, exponents, count=n, pitch=self.steps, to=to)
+
+    def _largest(self, v: Pipeline, powers: Sequence[Reg], r: int, group: int, to: Rows | None) -> Reg:
+        """The largest power of each lane, of these groups and the ones before; written to ``to`` if not None."""
+        values = [run.element(i) for run in powers for i in range(run.count)]
+        ends = [None] * (len(values) - 1) + [to]
+        before = self.over_tiles(self.partial, r)
+        largest = v.op(IntOp.FMAX, values[0], before, to=ends[0]) if group else v.op(IntOp.PASS, values[0], to=ends[0])
+        for value, end in zip(values[1:], ends[1:], strict=True):
+            largest = v.op(IntOp.FMAX, value, largest, to=end)
         return largest
 
     def _probabilities(self, r: int, group: int, n: int) -> Bundle:
         b = self.builder(f"probabilities {group}")
-        self._codes(Pipeline(self.config, b), r, group, n, self.over_tiles(self.largest, r))
+        self._codes(Pipeline(self.config, b), r, group, n, self.over_tiles(self.inverse, r))
         return b.build()
 
-    def _codes(self, v: Pipeline, r: int, group: int, n: int, largest: Reg | Rows) -> None:
-        scores, to = self.over_tiles(self.scores, r, group), self.to(self.codes, r, group)
-        below = v.op(AddOp.FSUB, scores, largest, count=n)
-        power = v.op(MulOp.FMUL, below, self.over_tiles(self.scale, r), count=n)
-        v.op(IntOp.F2I8, v.op(SfuOp.EXP2, power, count=n), count=n, to=to)
+    def _codes(self, v: Pipeline, r: int, group: int, n: int, inverse: Reg | Rows) -> None:
+        powers, to = self.over_tiles(self.powers, r, group), self.to(self.codes, r, group)
+        v.op(IntOp.F2I8, v.op(MulOp.FMUL, powers, inverse, count=n), count=n, to=to)
 
     def _product(self, r: int) -> Bundle:
         """Both products of the probabilities, with ones and with the values, and the quotient of their results."""
         b = self.builder("product")
         v = Pipeline(self.config, b)
-        inverse = v.op(SfuOp.RECIP, v.op(AddOp.I2F, self._feed_sum(b, r)))
-        mixed = v.op(AddOp.I2F, self._feed_values(b, r, self.groups * self.config.abc_cycles + DELAY))
+        whole = v.op(AddOp.I2F, self._feed_sum(b, r))
+        inverse = v.op(SfuOp.RECIP, v.op(MulOp.FMUL, whole, self.over_tiles(self.divisor, r)))
+        delay = max(0, DELAY - self.groups * self.steps)
+        mixed = v.op(AddOp.I2F, self._feed_values(b, r, self.groups * self.config.abc_cycles + delay))
         tile, head = divmod(r, self.heads)
         part, is_last = self.to(self.part, tile), head == self.heads - 1
-        quotient = v.op(MulOp.FMUL, mixed, inverse)
-        o = v.op(MulOp.FMUL, quotient, self.over_tiles(self.factor, r), to=None if is_last or head else part)
+        o = v.op(MulOp.FMUL, mixed, inverse, to=None if is_last or head else part)
         if head:
             o = v.op(AddOp.FADD, o, self.over_rows(self.part, tile, 0), to=None if is_last else part)
         if is_last:

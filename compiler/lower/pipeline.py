@@ -29,6 +29,7 @@ from hdl.isa import (
     RequantOp,
     SfuOp,
     Source,
+    pipe_cycles,
     pipe_latency,
     timing,
 )
@@ -132,6 +133,8 @@ class Pipeline:
         imm: int = 0,
     ) -> Reg:
         """``count`` elements of ``op``, one every ``pitch`` cycles; ``imm``: of PICK. Raises PipelineError."""
+        if isinstance(x, Rows) and isinstance(y, Rows) and x is not y and x.at.unit == y.at.unit:
+            x = self.op(IntOp.PASS, x, count=count, pitch=pitch)  # a data group reads one row a cycle
         use = _Use(self.config, op, {"x": x} if y is None else {"x": x, "y": y}, count, pitch, imm)
         start = self._start(use, earliest)
         self._take(use, start)
@@ -294,7 +297,7 @@ class _Use:
     @property
     def busy(self) -> int:
         """Cycles that an element takes the pipe."""
-        return self.config.vector_cycles
+        return pipe_cycles(self.config, self.pipe)
 
     def _is_kept(self, reg: Reg) -> bool:
         """Whether all elements take the one result of ``reg``."""

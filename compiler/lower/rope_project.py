@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from compiler.bundle import Bundle
+from compiler.lower.base import binary
 from compiler.lower.matmul import Matmul
 from compiler.lower.pipeline import Pipeline, Rows, Swap
 from hdl.config import PipeKind
@@ -43,7 +44,7 @@ class RopeProject(Matmul):
         v = Pipeline(self.config, b)
         at = self.placement[self.op.inputs[5]]
         y, factors = self.over_rows(self.p.scratch[0], tile, 0), Rows(at, at.addr + tile * rows, 1)
-        scaled = v.op(MulOp.FMUL, y, self.over_tiles(self.op.inputs[4], 0))
+        scaled = binary(v, MulOp.FMUL, y, self.over_tiles(self.op.inputs[4], 0))
         z = v.op(MulOp.FMUL, scaled, factors, count=rows)
         v.op(IntOp.F2I8, z, count=rows, to=Rows(self.out, self.out.addr + tile * rows, 1))
         return b.build()

@@ -60,7 +60,7 @@ def _synchronise(rng: random.Random, placer: Placer) -> None:
     """NOTIFYs in idle cycles of some queues, and SYNCs that they release in idle cycles of others."""
     by_name, earlier = {q.name: q for q in queues(placer.config)}, 0
     for cycle in range(rng.randrange(8), placer.end, rng.randint(20, 60)):
-        room = [n for n in by_name if placer.rows_used(n) < placer.config.program_rows - ROWS_KEPT]
+        room = [n for n in by_name if placer.rows_used(n) < placer.config.rows_of(n) - ROWS_KEPT]
         idle = [name for name in room if not placer.held.get(name, 0) >> cycle & 1]
         if not idle:
             continue

@@ -18,6 +18,7 @@ from hdl.isa import (
     Opcode,
     Queue,
     QueueKind,
+    pipe_cycles,
     queues,
 )
 
@@ -67,14 +68,19 @@ class Placer:
         return sum(len(item.program) + _ROWS_PER_GAP for item in self.items[name])
 
     def full(self) -> list[str]:
-        most = self.config.program_rows - ROWS_KEPT - 4 - _ROWS_PER_GAP
-        return [name for name in self.items if self.rows_used(name) > most]
+        kept = ROWS_KEPT + 4 + _ROWS_PER_GAP
+        return [name for name in self.items if self.rows_used(name) > self.config.rows_of(name) - kept]
+
+    def _held(self, item: Item) -> int:
+        """A bit for each cycle of the item, and while its last element still takes its pipe."""
+        pipe = PIPES.get(item.queue.kind)
+        return (1 << item.length + (pipe_cycles(self.config, pipe) - 1 if pipe else 0)) - 1
 
     def place(self, bundle: Bundle, length: int) -> bool:
         """Add the bundle at the earliest cycle where it fits and ends by ``length``; whether there was one."""
         lead = -min(item.start for item in bundle.items)
         span = max(item.start + item.length for item in bundle.items) + lead
-        held = [(item.queue.name, self._span(item) << (item.start + lead)) for item in bundle.items]
+        held = [(item.queue.name, self._held(item) << (item.start + lead)) for item in bundle.items]
         leaving = self._masks(bundle, lead)
         if leaving is None or self._collides(bundle):
             return False
@@ -91,11 +97,6 @@ class Placer:
                 self._commit(bundle, at + lead, leaving, at)
                 return True
         return False
-
-    def _span(self, item: Item) -> int:
-        """A bit for each cycle in which the item holds its queue, or the pipe that its last element takes."""
-        pipe = PIPES.get(item.queue.kind)
-        return (1 << item.length + (self.config.vector_cycles - 1 if pipe else 0)) - 1
 
     def _masks(self, bundle: Bundle, lead: int) -> dict[tuple[int, int], int] | None:
         """Masks of the bundle's flows, None when two of them collide."""
@@ -186,7 +187,7 @@ class Placer:
     def add(self, item: Item) -> None:
         name = item.queue.name
         self.items[name].append(item)
-        self.held[name] = self.held.get(name, 0) | self._span(item) << item.start
+        self.held[name] = self.held.get(name, 0) | self._held(item) << item.start
 
     def _note(self, queue: Queue, element: Element, cycle: int) -> None:
         """Record what later bundles depend on: port use, first writes, first starts."""

@@ -23,6 +23,7 @@ from hdl.isa import (
     Source,
     can_drive,
     operations,
+    pipe_cycles,
     pipe_latency,
     queues,
     sources,
@@ -69,7 +70,7 @@ class VectorBuilder(ValueBuilder):
         group = self._group_size(pattern)
         if group:
             pattern, fields["last_only"] = pattern.split(group), int("drive" in fields or self.rng.random() < 0.5)
-        if pattern.n > 1 and pattern.period < self.config.vector_cycles:
+        if pattern.n > 1 and pattern.period < pipe_cycles(self.config, pipe):
             raise StuckError
         if not can_drive(self.config, pipe):
             fields.pop("last_only", None)

@@ -13,7 +13,7 @@ import numpy as np
 from compiler.operands import performed, reads_flag, register_reads, sets_flag
 from compiler.verify.issue import Problem, Site, earliest
 from hdl.config import LpuConfig, PipeKind
-from hdl.isa import PIPES, Source, pipe_latency, whole_latency
+from hdl.isa import PIPES, Source, pipe_cycles, pipe_latency, whole_latency
 
 Use = Callable[[Site, bool], bool]
 """Whether the elements of a site, the first ones or the others, do something."""
@@ -65,12 +65,12 @@ def check_registers(config: LpuConfig, sites: Sequence[Site]) -> Problem | None:
 
 def _check_distance(config: LpuConfig, sites: Sequence[Site], pipe: PipeKind) -> Problem | None:
     """An element of a pipe has the cycles that it takes."""
-    cycles = config.vector_cycles
+    cycles = pipe_cycles(config, pipe)
     mine = ((cycle, site) for site in sites if PIPES[site.queue.kind] is pipe for cycle in site.cycles.tolist())
     issued = sorted(mine, key=_cycle)
     for (before, first), (cycle, site) in pairwise(issued):
         if cycle < before + cycles:
-            return Problem(cycle, f"{site} issues while {first}, issued in cycle {before}, takes {cycles} cycles")
+            return Problem(cycle, f"{site} begins while {first}, issued in cycle {before}, takes {cycles} cycles")
     return None
 
 

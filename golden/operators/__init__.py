@@ -6,7 +6,7 @@ float32 nearest v. Every operator raises OperatorError for shapes and types it d
 """
 
 from golden.numerics import requantise
-from golden.operators.attention import attention, exp2_gate, inverse_norm, margin, rope_project
+from golden.operators.attention import attention, exp2_gate, inverse_norm, rope_project
 from golden.operators.elementwise import add, maximum, minimum, multiply, relu, subtract
 from golden.operators.integer import add_bias, matmul
 from golden.operators.noise import WEYL, gumbel
@@ -44,7 +44,6 @@ __all__ = [
     "given_or",
     "gumbel",
     "inverse_norm",
-    "margin",
     "matmul",
     "maximum",
     "minimum",

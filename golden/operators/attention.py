@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from golden.numerics import Int8, Int32, exp2, f2i8, fadd, fmul, fsub, i2f, recip, rsqrt
+from golden.numerics import Int8, Int32, exp2, f2i8, fadd, fmul, i2f, recip, rsqrt
 from golden.operators.integer import matmul
 from golden.operators.operands import Float32, OperatorError, constant, is_matrix, is_row, require, singles, words
 from golden.operators.reductions import row_max, row_sum
@@ -47,25 +45,36 @@ def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, scale: Floa
 
 
 def attention(
-    q: Int8, keys: Int8, values: Int8, mask: Float32, scale: Float32, factor: Float32, heads_per_tile: int
+    q: Int8,
+    keys: Int8,
+    values: Int8,
+    mask: Float32,
+    scale: Float32,
+    divisor: Float32,
+    heads_per_tile: int,
+    first: int = 0,
 ) -> Int8:
     """Attention of one token over the first P positions of two caches, heads in rows of q, lanes as the core has them.
 
     With L lanes in C superlanes of S, a value is in C tiles of a row of ``values``, its lanes of superlane c in tile c;
-    mask holds each S positions C times, so that P = mask.shape[1] / C. Row r belongs to tile r // heads_per_tile of T,
-    and that to tile j = tile J // T of the J tiles of a key:
-    t = i2f(keys[:P, tile j] q[r]) + mask, p = f2i8(exp2((t - (row_max(t) - margin)) * scale[r])), the largest 127 by
-    margin = f32(log2(127) / scale[r]); o[tile] = sum in order of r of
-    (i2f(p values[:P, tile j]) * recip(i2f(sum p))) * factor[r], f2i8 of that.
+    mask holds the positions from ``first`` on, each S of them C times, so that P = first + mask.shape[1] / C. Row r
+    belongs to tile r // heads_per_tile of T, and that to tile j = tile J // T of the J tiles of a key:
+    e = exp2((i2f(keys[:P, tile j] q[r]) + mask) * scale[r]), mask 0 before ``first``;
+    p = f2i8(e * recip(max e * f32(1/127)));
+    o[tile] = sum in order of r of i2f(p values[:P, tile j]) * recip(i2f(sum p) * divisor[r]), f2i8 of that.
 
-    int8 [R, L], int8 [>= P, J L], [>= P, J C L], float32 [1, P C], [R, 1], [R, L] -> int8 [1, T L].
+    Softmax without the largest score's subtraction: where the largest exponent is beyond 127, or all are below -126, p
+    and o are 0; where the largest is below -119, every p of an e that is not 0 is 127.
+
+    int8 [R, L], int8 [>= P, J L], [>= P, J C L], float32 [1, (P - first) C], [R, 1], [R, L] -> int8 [1, T L].
     Raises OperatorError for other types or shapes.
     """
     rows, lanes = q.shape
     superlanes = values.shape[1] // keys.shape[1]
-    fits = is_row(mask, mask.shape[-1]) and factor.shape == q.shape and len(keys) == len(values)
-    require(fits, "attention", "must be int8 [R, L], two caches, float32 [1, P] and [R, L]", q, mask, factor)
+    fits = is_row(mask, mask.shape[-1]) and divisor.shape == q.shape and len(keys) == len(values)
+    require(fits, "attention", "must be int8 [R, L], two caches, float32 [1, P] and [R, L]", q, mask, divisor)
     once = mask.reshape(-1, superlanes, lanes // superlanes)[:, 0].reshape(1, -1)
+    once = np.pad(once, ((0, 0), (first, 0)))
     length, shared = once.shape[1], rows // heads_per_tile * lanes // keys.shape[1]
     own = np.arange(lanes) // (lanes // superlanes) * lanes + np.arange(lanes)
     sums: list[Int32] = []
@@ -74,20 +83,15 @@ def attention(
         p = _probabilities(matmul(q[r : r + 1], keys[:length, j * lanes : (j + 1) * lanes]), once, scale[r])
         whole = i2f(p.sum(axis=1, keepdims=True, dtype=np.int64).astype(np.int32))
         mixed = i2f(matmul(p, values[:length, j * superlanes * lanes + own].T))
-        o = fmul(fmul(mixed, recip(whole)), words(factor[r : r + 1]))
+        o = fmul(mixed, recip(fmul(whole, words(divisor[r : r + 1]))))
         sums.append(o if r % heads_per_tile == 0 else fadd(sums.pop(), o))
     return f2i8(np.concatenate(sums, axis=1)).astype(np.int8)
 
 
 def _probabilities(scores: Int32, mask: Float32, scale: Float32) -> Int8:
-    t = fadd(i2f(scores), words(mask))
-    below = fsub(t, fsub(words(row_max(singles(t))), words(margin(scale))))
-    return f2i8(exp2(fmul(below, words(scale)))).astype(np.int8)
-
-
-def margin(scale: Float32) -> Float32:
-    """How far below the largest exponent 2^0 is, so that 2^largest is the largest code: f32(log2(127) / scale)."""
-    return (math.log2(_CODES) / scale.astype(np.float64)).astype(np.float32)
+    e = exp2(fmul(fadd(i2f(scores), words(mask)), words(scale)))
+    step = fmul(words(row_max(singles(e))), constant(1 / _CODES))
+    return f2i8(fmul(e, recip(step))).astype(np.int8)
 
 
 def exp2_gate(x: Float32, scale: Float32, factor: Float32) -> Float32:

@@ -8,15 +8,18 @@ from golden.numerics import Int8, Int32
 from golden.operators.operands import Float32, OperatorError, Tensor, require
 
 
-def causal_mask(position: int, positions: int, width: int, copies: int) -> Float32:
+def causal_mask(position: int, positions: int, width: int, copies: int, first: int = 0) -> Float32:
     """What is added to each score: 0 where its position is at most ``position``, -inf beyond.
 
-    Positions stand in groups of ``width``, each group ``copies`` times: float32 [1, positions * copies].
-    Raises OperatorError.
+    Positions first .. positions - 1 stand in groups of ``width``, each group ``copies`` times: float32
+    [1, (positions - first) * copies]. Raises OperatorError, also for a ``position`` that is none of these: its
+    attention would look at later ones.
     """
-    if not -(2**31) <= position < 2**31 or positions < 1 or positions % width:
-        raise OperatorError(f"causal_mask: position {position} of {positions}: must be int32, a multiple of {width}")
-    row = np.where(np.arange(positions) <= position, np.float32(0), np.float32(-np.inf))
+    if first % width or positions % width or not 0 <= first < positions:
+        raise OperatorError(f"causal_mask: positions {first}..{positions - 1}: must be some groups of {width}")
+    if not first <= position < positions:
+        raise OperatorError(f"causal_mask: position {position}: must be in {first}..{positions - 1}, those of the mask")
+    row = np.where(np.arange(first, positions) <= position, np.float32(0), np.float32(-np.inf))
     return np.repeat(row.reshape(-1, 1, width), copies, axis=1).reshape(1, -1)
 
 

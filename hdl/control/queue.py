@@ -25,6 +25,7 @@ class IssueQueue(Shared):
     def __init__(self, config: LpuConfig, queue: Queue) -> None:
         self._config = config
         self._kind = queue.kind
+        self._rows, self._is_short = config.rows_of(queue.name), config.is_short(queue.name)
         pc_bits = (config.program_rows - 1).bit_length()
         super().__init__(
             {
@@ -43,7 +44,8 @@ class IssueQueue(Shared):
 
     @property
     def module_name(self) -> str:
-        return f"lpu_queue_{self._kind.value.replace('.', '_')}"
+        name = f"lpu_queue_{self._kind.value.replace('.', '_')}"
+        return f"{name}_{self._rows}" if self._is_short else name
 
     # The sequencer holds the current instruction in ``word`` while the memory already shows the next one, so a new
     # instruction can start every cycle. REPEAT never enters ``word``: it re-arms the instruction that is there;
@@ -94,12 +96,12 @@ class IssueQueue(Shared):
 
     def _fetch(self, m: Module, platform: object) -> None:
         config = self._config
-        program = Bank(config.program_rows, word_bits(config, self._kind))
+        program = Bank(self._rows, word_bits(config, self._kind), short=self._is_short)
         m.submodules.program = shared(program, platform)
         m.submodules.loops = loops = LoopStack(config)
         word = Value.cast(self._word)
         m.d.comb += [
-            program.write_en.eq(self.write_en),
+            program.write_en.eq(self.write_en & (self.write_row < self._rows) if self._is_short else self.write_en),
             program.write_row.eq(self.write_row),
             program.write_data.eq(self.write_word),
             program.read_en.eq(1),

@@ -24,6 +24,9 @@ class StraightQueue(Shared):
 
     def __init__(self, config: LpuConfig, queue: Queue) -> None:
         self._config, self._kind = config, queue.kind
+        self._rows, self._is_short = config.rows_of(queue.name), config.is_short(queue.name)
+        longest = max(queues(config), key=lambda queue: word_bits(config, queue.kind))
+        self._is_longest = queue.kind is longest.kind
         pc_bits = (config.program_rows - 1).bit_length()
         super().__init__(
             {
@@ -42,7 +45,8 @@ class StraightQueue(Shared):
 
     @property
     def module_name(self) -> str:
-        return f"lpu_queue_{self._kind.value.replace('.', '_')}"
+        name = f"lpu_queue_{self._kind.value.replace('.', '_')}"
+        return f"{name}_{self._rows}" if self._is_short else name
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -60,14 +64,12 @@ class StraightQueue(Shared):
         return m
 
     def _fetch(self, m: Module, platform: object) -> None:
-        config, kind = self._config, self._kind
-        longest = max(queues(config), key=lambda queue: word_bits(config, queue.kind))
-        program = ProgramMemory(config.program_rows, word_bits(config, kind), in_spram=kind is longest.kind)
+        program = ProgramMemory(self._rows, word_bits(self._config, self._kind), self._is_short, self._is_longest)
         m.submodules.program = shared(program, platform)
         pc = Signal.like(self.pc, name="row", reset_less=True)
         m.d.sync += pc.eq(program.read_row)
         m.d.comb += [
-            program.write_en.eq(self.write_en),
+            program.write_en.eq(self.write_en & (self.write_row < self._rows) if self._is_short else self.write_en),
             program.write_row.eq(self.write_row),
             program.write_data.eq(self.write_word),
             program.read_en.eq(1),

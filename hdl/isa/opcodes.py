@@ -242,6 +242,11 @@ def can_drive(config: LpuConfig, pipe: PipeKind) -> bool:
     return pipe is PipeKind.INT or not config.lane_by_lane
 
 
+def pipe_cycles(config: LpuConfig, pipe: PipeKind) -> int:
+    """n: an element of the pipe comes n cycles after the one before at least."""
+    return config.sfu_cycles if pipe is PipeKind.SFU else config.vector_cycles
+
+
 def operations(config: LpuConfig, pipe: PipeKind) -> tuple[enum.IntEnum, ...]:
     """The operations that a pipe has on this core."""
     ops = tuple(PIPE_OPS[pipe])

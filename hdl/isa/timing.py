@@ -67,7 +67,8 @@ DOCS: Mapping[Opcode, str] = {
     Opcode.LW: "buffer rows [i*ws, (i+1)*ws) <- weight bus streams 0..ws-1, i = element number modulo L/ws.",
     Opcode.IW: "array <- buffer.",
     Opcode.ABC: "acc[row][n] (+)= sum_k W[n][k] * x[k]; int8 x int8 -> int32. An element takes S/mac_rows cycles.",
-    Opcode.ALU: "register = op(x, y), each lane on its own; driven on out with `drive`.",
+    Opcode.ALU: "register = op(x, y), each lane on its own; driven on out with `drive`. An SFU element takes "
+    "its pipe for sfu_cycles cycles.",
     Opcode.SHIFT: "out[i] = x[i - amount] where that lane exists, else 0.",
     Opcode.ROTATE: "out[i] = x[(i - amount) mod L], 0 <= amount < L.",
     Opcode.PERMUTE: "out[i] = x[y[i]] within each superlane, single streams; 0 where y[i] (unsigned) >= its lanes.",

@@ -89,8 +89,9 @@ def register_address(register: Register) -> int:
 
 def program_address(config: LpuConfig, queue: Queue, row: int, word: int = 0) -> int:
     """Word ``word`` of instruction ``row`` of a queue. Raises HostMapError beyond the program memory."""
-    if not 0 <= row < config.program_rows:
-        raise HostMapError(f"queue {queue.name}: row {row}: must be in 0..{config.program_rows - 1}")
+    rows = config.rows_of(queue.name)
+    if not 0 <= row < rows:
+        raise HostMapError(f"queue {queue.name}: row {row}: must be in 0..{rows - 1}")
     row_bits = (config.program_rows - 1).bit_length()
     number = queues(config).index(queue)
     return Region.PROGRAM << REGION_SHIFT | (number << row_bits | row) << PROGRAM_WORD_BITS | word

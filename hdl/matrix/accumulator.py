@@ -54,8 +54,9 @@ class AccumulatorColumn(Shared):
     def _only_row(self, m: Module, platform: object) -> Value:
         """The row as a register, through which its blocks move: the commanded one comes out and goes in again."""
         size, blocks = 32 * len(self.psums), self._config.abc_cycles
-        newest, others = Signal(size, name="newest"), Signal(size * (blocks - 1), name="others", reset_less=True)
-        row = Cat(others, newest)
+        newest = Signal(size, name="newest")
+        others = [Signal(size, name=f"other{b}", reset_less=True) for b in range(blocks - 1)]
+        row = Cat(*others, newest)
         for n, psum in enumerate(self.psums):
             register = SumRegister(early=self._config.sums_on_streams)
             m.submodules[f"sum{n}"] = shared(register, platform)
@@ -67,7 +68,7 @@ class AccumulatorColumn(Shared):
                 newest[32 * n : 32 * n + 32].eq(register.sum),
             ]
         with m.If(self.command.valid):
-            m.d.sync += others.eq(row[size:])
+            m.d.sync += [block.eq(after) for block, after in zip(others, [*others[1:], newest], strict=False)]
         return row
 
     def _latest(self, m: Module) -> Value:

@@ -4,14 +4,19 @@ systolic array.
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value, signed
+import itertools
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
 from hdl.emit import Shared, Technology, shared, technology_of
 from hdl.layouts import activations_layout, block_of, lane_bits, weights_layout
+from hdl.matrix.column_pair import ColumnPair
 from hdl.matrix.pair import ProductPair
+from hdl.matrix.product import Product
+from hdl.streams import choose
 
 
 def psum_bits(config: LpuConfig) -> int:
@@ -62,15 +67,27 @@ class Supercell(Shared):
         m.d.sync += [self.command_next.eq(self.command), self.weights_next.eq(self.weights)]
         m.d.sync += self.command_next.column.eq(self.command.column - 1)
         self._activations(m)
-        working, rows = self._buffer(m), len(self.psum_out)
-        in_pairs = technology_of(platform) is Technology.ICE40
-        if not in_pairs or self._config.abc_cycles > 1:
-            working = self._array(m, working)[:rows]
-        for n, row in enumerate(working):
-            products = self._paired(m, n, row, platform) if in_pairs else self._products(m, n, row)
+        products = self._all_products(m, self._buffer(m), platform)
+        for n, row_products in enumerate(products):
             domain = m.d.comb if self._config.sums_on_streams else m.d.sync
-            domain += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, products))
+            domain += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, row_products))
         return m
+
+    def _all_products(self, m: Module, buffer: list[Signal], platform: object) -> list[list[Value]]:
+        """Of each row of ``psum_out``: by what the technology has multipliers for. The logic cell of an iCE40 chooses
+        before its register for nothing, so that there the array moves; elsewhere rows are chosen out of it.
+        """
+        technology, rows, is_whole = technology_of(platform), len(self.psum_out), self._config.abc_cycles == 1
+        if technology is Technology.ICE40:
+            working = buffer if is_whole else self._array(m, buffer, moves=True)[:rows]
+            return [self._paired(m, n, row, platform) for n, row in enumerate(working)]
+        if technology is Technology.ECP5 and is_whole and not self._config.paired_columns:
+            return [self._multiplied(m, n, row, platform) for n, row in enumerate(buffer)]
+        array = self._array(m, buffer)
+        chosen = [self._row(m, n, array[n::rows]) for n in range(rows)]
+        products = [self._products(m, n, row) for n, row in enumerate(chosen)]
+        self._pair_columns(m, chosen, products, platform)
+        return products
 
     def _activations(self, m: Module) -> None:
         """Kept for as long as the element takes."""
@@ -91,27 +108,44 @@ class Supercell(Shared):
             rows.append(buffer)
         return rows
 
-    def _array(self, m: Module, buffer: list[Signal]) -> list[Signal]:
-        """The rows that are worked on come first; with each block of an element they move on, and once round in all."""
+    def _array(self, m: Module, buffer: list[Signal], moves: bool = False) -> list[Signal]:
+        """The rows of the array. Where it ``moves``, those that are worked on come first: with each block of an element
+        they move on, and once round in all.
+        """
         rows = [Signal(len(row), name=f"array{n}", reset_less=True) for n, row in enumerate(buffer)]
-        if (blocks := self._config.abc_cycles) > 1:
-            after = [*rows[len(rows) // blocks :], *rows[: len(rows) // blocks]]
+        if moves:
+            at_once = len(rows) // self._config.abc_cycles
             with m.If(self.x_next.works):
-                m.d.sync += [row.eq(following) for row, following in zip(rows, after, strict=True)]
+                m.d.sync += [row.eq(rows[(n + at_once) % len(rows)]) for n, row in enumerate(rows)]
         with m.If(self.command.install):
             m.d.sync += [row.eq(loaded) for row, loaded in zip(rows, buffer, strict=True)]
         return rows
 
+    def _row(self, m: Module, n: int, rows: list[Signal]) -> Signal:
+        """The one of ``rows``, each of a block, that multiplier row ``n`` works on."""
+        row = Signal(lane_bits(self._config), name=f"row{n}")
+        m.d.comb += row.eq(choose(rows, block_of(self._config, self.x_next)))
+        return row
+
     # sum_k row[k] * x[k] in three cycles: products, sums of four, total (the total is not registered)
 
     def _products(self, m: Module, n: int, row: Signal) -> list[Value]:
-        products: list[Value] = []
-        for k in range(self._side):
+        products: list[Value] = [Const(0, 1)] * self._config.paired_columns
+        for k in range(self._config.paired_columns, self._side):
             product = Signal(signed(16), name=f"product{n}_{k}", reset_less=True)
-            span = slice(8 * k, 8 * k + 8)
-            m.d.sync += product.eq(row[span].as_signed() * self.x_next.lanes[span].as_signed())
+            weight, x = (word[8 * k : 8 * k + 8] for word in (row, self.x_next.lanes))
+            m.d.sync += product.eq(weight.as_signed() * x.as_signed())
             products.append(product)
         return products
+
+    def _pair_columns(self, m: Module, rows: list[Signal], products: list[list[Value]], platform: object) -> None:
+        """The products of the paired columns, of two rows by a multiplier."""
+        for k, n in itertools.product(range(self._config.paired_columns), range(0, len(rows), 2)):
+            pair, span = ColumnPair(), slice(8 * k, 8 * k + 8)
+            m.submodules[f"column{k}_{n}"] = shared(pair, platform)
+            m.d.comb += [pair.weights.eq(Cat(rows[n][span], rows[n + 1][span])), pair.x.eq(self.x_next.lanes[span])]
+            for j in range(2):
+                products[n + j][k] = pair.products[16 * j : 16 * j + 16].as_signed()
 
     def _paired(self, m: Module, n: int, row: Signal, platform: object) -> list[Value]:
         """The products of a row by two in a multiplier; where all rows have some, they hold the array."""
@@ -122,6 +156,17 @@ class Supercell(Shared):
             m.d.comb += [pair.install.eq(self.command.install), pair.weights.eq(row[span])]
             m.d.comb += [pair.x.eq(self.x.lanes[span]), pair.hold.eq(block_of(self._config, self.x).any())]
             products += [pair.products[:16].as_signed(), pair.products[16:].as_signed()]
+        return products
+
+    def _multiplied(self, m: Module, n: int, row: Signal, platform: object) -> list[Value]:
+        """The products of a row, each in a multiplier that holds its part of the array."""
+        products: list[Value] = []
+        for k in range(self._side):
+            product, span = Product(), slice(8 * k, 8 * k + 8)
+            m.submodules[f"multiplier{n}_{k}"] = shared(product, platform)
+            m.d.comb += [product.install.eq(self.command.install), product.weight.eq(row[span])]
+            m.d.comb += product.x.eq(self.x.lanes[span])
+            products.append(product.product.as_signed())
         return products
 
     def _sum(self, m: Module, n: int, products: list[Value]) -> Value:

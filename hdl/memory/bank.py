@@ -17,10 +17,12 @@ class Bank(Shared):
     ``read_data`` is zero after a cycle without ``read_en``: that is the reset of a block RAM's output, and lets banks
     of which one is read be merged by OR. The block RAM of an iCE40 has no such reset; without ``clears``, read_data is
     anything then. The caller never reads the row that is written in the same cycle.
+    ``short``: as far as :func:`lut_columns` says, made of LUTs; only for parts that have RAM of LUTs.
     """
 
-    def __init__(self, depth: int, width: int, clears: bool = True) -> None:
+    def __init__(self, depth: int, width: int, clears: bool = True, short: bool = False) -> None:
         self._depth, self._width, self._clears = depth, width, clears
+        self._lut_columns = lut_columns(depth, width) if short else 0
         row_bits = (depth - 1).bit_length()
         super().__init__(
             {
@@ -35,7 +37,8 @@ class Bank(Shared):
 
     @property
     def module_name(self) -> str:
-        return f"lpu_bank_{self._depth}x{self._width}" + ("" if self._clears else "_keeping")
+        name = f"lpu_{'short_bank' if self._lut_columns else 'bank'}_{self._depth}x{self._width}"
+        return name + ("" if self._clears else "_keeping")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -60,38 +63,60 @@ class Bank(Shared):
         A depth that is no power of two is several memories, merged by OR: left to itself, yosys takes equal parts and
         three LUTs a bit to choose among them.
         """
-        row_bits = (self._depth - 1).bit_length()
-        parts = list(enumerate(_parts(self._depth)))
-        memories = "".join(self._memory(number, base, rows) for number, (base, rows) in parts)
-        merged = " | ".join(f"data{number}" for number, _ in parts)
+        row_bits, split = (self._depth - 1).bit_length(), self._width - self._lut_columns
+        text = self._columns(0, split, _parts(self._depth)) + self._columns(split, self._width, _lut_parts(self._depth))
         return f"""\
 module {self.module_name}(
   input clk, input rst,
   input read_en, input [{row_bits - 1}:0] read_row, output [{self._width - 1}:0] read_data,
   input write_en, input [{row_bits - 1}:0] write_row, input [{self._width - 1}:0] write_data
 );
-{memories}  assign read_data = {merged};
-endmodule
+{text}endmodule
 """
 
-    def _memory(self, number: int, base: int, rows: int) -> str:
+    def _columns(self, low: int, high: int, parts: Iterator[tuple[int, int]]) -> str:
+        """Bits low .. high - 1 of each row, in memories of their own for ``parts`` of the rows."""
+        if low == high:
+            return ""
+        names, texts = [], []
+        for number, (base, rows) in enumerate(parts):
+            names.append(f"data{low}_{number}" if low else f"data{number}")
+            texts.append(self._memory(names[-1], slice(low, high), base, rows))
+        return f"{''.join(texts)}  assign read_data[{high - 1}:{low}] = {' | '.join(names)};\n"
+
+    def _memory(self, data: str, columns: slice, base: int, rows: int) -> str:
         """The memory of ``rows`` rows from ``base`` on, a multiple of their number rounded up to a power of two."""
         row_bits, bits = (self._depth - 1).bit_length(), (rows - 1).bit_length()
         tag = f" && {{port}}_row[{row_bits - 1}:{bits}] == {row_bits - bits}'d{base >> bits}" if bits < row_bits else ""
-        clear = f" else data{number} <= 0;" if self._clears or rows < self._depth else ""
+        clear = f" else {data} <= 0;" if self._clears or rows < self._depth else ""
         enable = {port: f"{port}_en{tag.format(port=port)}" for port in ("read", "write")}
+        low, high = columns.start, columns.stop
+        in_luts = high > self._width - self._lut_columns
+        memory = data.replace("data", "rows")
+        style = ', ram_style = "distributed"' if in_luts else ""
         return f"""\
-  (* no_rw_check *) reg [{self._width - 1}:0] rows{number} [0:{rows - 1}];
-  reg [{self._width - 1}:0] data{number};
+  (* no_rw_check{style} *) reg [{high - low - 1}:0] {memory} [0:{rows - 1}];
+  reg [{high - low - 1}:0] {data};
   always @(posedge clk) begin
-    if ({enable["write"]}) rows{number}[write_row[{bits - 1}:0]] <= write_data;
-    if ({enable["read"]}) data{number} <= rows{number}[read_row[{bits - 1}:0]];{clear}
+    if ({enable["write"]}) {memory}[write_row[{bits - 1}:0]] <= write_data[{high - 1}:{low}];
+    if ({enable["read"]}) {data} <= {memory}[read_row[{bits - 1}:0]];{clear}
   end
 """
 
 
 SMALLEST_PART = 512
 """Rows of a block RAM at its widest: fewer are not worth a memory of their own."""
+BLOCK_COLUMNS = 36
+"""Columns of a block RAM at its widest."""
+LUT_ROWS = 16
+"""Rows of a RAM made of LUTs."""
+ALL_IN_LUTS = 160
+"""Most rows of a short memory that is made of LUTs altogether."""
+
+
+def lut_columns(depth: int, width: int) -> int:
+    """How many columns of a short memory to make of LUTs: all, or those beyond whole block RAMs."""
+    return width if depth <= ALL_IN_LUTS else width % BLOCK_COLUMNS
 
 
 def _parts(depth: int) -> Iterator[tuple[int, int]]:
@@ -103,3 +128,8 @@ def _parts(depth: int) -> Iterator[tuple[int, int]]:
         base += rows
     if left:
         yield base, left
+
+
+def _lut_parts(depth: int) -> Iterator[tuple[int, int]]:
+    """The same for LUTs: an OR of registers takes fewer of them than a multiplexer."""
+    return ((base, min(LUT_ROWS, depth - base)) for base in range(0, depth, LUT_ROWS))

@@ -15,6 +15,7 @@ from hdl.streams import (
     Reach,
     StreamView,
     any_of,
+    choose,
     digest,
     drive_enables,
     drive_ports,
@@ -139,10 +140,7 @@ class MemoryTile(Shared):
         read = Signal(self.read.shape(), name="driven")
         m.d.sync += read.eq(self.read)
         if self._chooses:
-            number = _number(read.access.en) & ~read.wide.replicate(2)
-            choice = Choice(self._width)
-            m.submodules.single = shared(choice, self._platform)
-            single = choice.among(m, rows, number)
+            single = self._choose(m, rows, Mux(read.wide, 0, _number(read.access.en)))
         else:
             single = any_of(rows)
         for lane, vector in zip(self.lanes, self._spread(rows, read.wide, single), strict=False):
@@ -157,6 +155,13 @@ class MemoryTile(Shared):
         m.d.comb += self.drive_bus.eq(read.valid & read.wide & self._is_weights)
         if self._config.trace:
             self._log(m, read, rows)
+
+    def _choose(self, m: Module, rows: list[Value], number: Value) -> Value:
+        if len(rows) != STREAMS_PER_GROUP:
+            return choose(rows, number)
+        choice = Choice(self._width)
+        m.submodules.single = shared(choice, self._platform)
+        return choice.among(m, rows, number)
 
     def _log(self, m: Module, read: data.View, rows: list[Value]) -> None:
         """In the cycle in which the rows are there."""

@@ -21,13 +21,14 @@ class ProgramMemory(Bank):
     ``in_spram``: an iCE40 has it in its single-port RAMs, of which one such memory takes all.
     """
 
-    def __init__(self, depth: int, width: int, in_spram: bool) -> None:
-        super().__init__(depth, width)
+    def __init__(self, depth: int, width: int, short: bool, in_spram: bool) -> None:
+        super().__init__(depth, width, short=short)
         self._in_spram = in_spram and width <= SPRAM_BITS * SPRAMS and depth <= SPRAM_ROWS
 
     @property
     def module_name(self) -> str:
-        return f"lpu_program_{self._depth}x{self._width}" + ("_spram" if self._in_spram else "")
+        name = super().module_name.replace("bank", "program")
+        return name + ("_spram" if self._in_spram else "")
 
     def verilog(self, technology: Technology) -> str:
         if technology is not Technology.ICE40 or not self._in_spram:

@@ -16,6 +16,7 @@ from hdl.vector.mul_pipe import MulPipe
 from hdl.vector.operand import Operand, gated
 from hdl.vector.requant_pipe import RequantPipe
 from hdl.vector.sfu_pipe import SfuPipe
+from hdl.vector.sfu_rom import HALF_BITS, SECOND
 
 
 def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
@@ -29,7 +30,12 @@ def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
         case PipeKind.ADD:
             return AddPipe()
         case PipeKind.SFU:
-            return SfuPipe()
+            return SfuPipe(halves=config.sfu_cycles > 1)
+
+
+def has_halves(config: LpuConfig) -> bool:
+    """Whether two lanes share an SFU table, of which each reads half an entry a cycle."""
+    return PipeKind.SFU in config.pipes and config.sfu_cycles > 1
 
 
 class Lane(Shared):
@@ -38,7 +44,8 @@ class Lane(Shared):
     An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
     the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
     then. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
-    the bit above them stands for INT's result saturated to int8, in all four bytes.
+    the bit above them stands for INT's result saturated to int8, in all four bytes. ``sfu_address`` and ``sfu_half``
+    are those of :class:`SfuPipe`, where lanes share a table.
     """
 
     def __init__(self, config: LpuConfig, reads: Reach, drives: Reach) -> None:
@@ -51,6 +58,8 @@ class Lane(Shared):
                 ports |= operand.ports
                 if operand.swaps:
                     ports[f"{pipe.value}_swapped"] = In(data.ArrayLayout(32, operand.swaps))
+        if has_halves(config):
+            ports |= {"sfu_address": Out(SECOND + 1), "sfu_half": In(HALF_BITS)}
         drive = data.ArrayLayout(len(config.pipes) + 1, groups)
         ports |= {"drive": In(drive), "out": Out(data.ArrayLayout(32, groups))}
         super().__init__(ports)
@@ -79,6 +88,8 @@ class Lane(Shared):
             component.command.eq(getattr(self, f"{pipe.value}_command")),
             self._result(pipe).eq(component.result),
         ]
+        if pipe is PipeKind.SFU and has_halves(self._config):
+            m.d.comb += [self.sfu_address.eq(component.address), component.half.eq(self.sfu_half)]
         for operand in Operand.all_of(self._config, pipe):
             m.d.comb += getattr(component, operand.name[-1]).eq(self._operand(m, operand))
 

@@ -12,8 +12,9 @@ from hdl.isa import PIPE_QUEUES, can_fold, first_of_fold, operations, whole_late
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import Reach, digest, view_ports
 from hdl.vector.command import PIPE_COMMAND
-from hdl.vector.lane import Lane
+from hdl.vector.lane import Lane, has_halves
 from hdl.vector.operand import Operand, hits_group, sign_extended
+from hdl.vector.sfu_rom import SfuRomPair
 
 
 def reads_of(config: LpuConfig) -> Reach:
@@ -52,6 +53,8 @@ class VectorTile(wiring.Component):
         for i, lane in enumerate(self._lanes):
             m.submodules[f"lane{i}"] = shared(lane, platform)
             self._show_streams(m, i, lane)
+        if has_halves(self._config):
+            self._share_tables(m, platform)
         for pipe in self._config.pipes:
             self._issue(m, pipe, platform)
         self._drive(m)
@@ -64,6 +67,13 @@ class VectorTile(wiring.Component):
             name = direction.name.lower()
             bytes_ = [vector[8 * i : 8 * i + 8] for vector in getattr(self, name)]
             m.d.comb += Value.cast(getattr(lane, name)).eq(Cat(bytes_))
+
+    def _share_tables(self, m: Module, platform: object) -> None:
+        for i in range(0, len(self._lanes), 2):
+            rom = SfuRomPair()
+            m.submodules[f"sfu_rom{i}"] = shared(rom, platform)
+            for j, lane in enumerate(self._lanes[i : i + 2]):
+                m.d.comb += [rom.address[j].eq(lane.sfu_address), lane.sfu_half.eq(rom.half[j])]
 
     def _to_lanes(self, m: Module, port: str, value: Value) -> None:
         m.d.comb += [Value.cast(getattr(lane, port)).eq(value) for lane in self._lanes]

@@ -20,7 +20,17 @@ from compiler.llama.program import Buckets
 from hdl.config import LpuConfig
 from hdl.isa import QueueKind, queues
 from lpu.commands.eval import figures_of as perplexity_figures
-from lpu.llama import LAUNCH_TOKENS, BucketFigures, bucket_figures, clock_option, compile_and_build, load, report, tell
+from lpu.llama import (
+    LAUNCH_TOKENS,
+    BucketFigures,
+    bucket_figures,
+    clock_option,
+    compile_and_build,
+    load,
+    report,
+    simulated_speed,
+    tell,
+)
 from lpu.options import json_option, preset_option
 from lpu.progress import progress_bar
 from models.llama.generate import Request
@@ -106,8 +116,9 @@ def demo(config: LpuConfig, prompt: str, tokens: int, clock: float, json_file: P
     request = Request(tuple(prepared.tokenizer.encode(prompt)), tokens)
     compile_and_build(console, buckets, request)
     text, runs = tell(console, prepared, buckets, request, check=True)
-    held_out = perplexity_figures(perplexity(console, prepared, buckets))
-    figures = report(console, prepared, buckets, request, text, runs, clock, **held_out)
+    more: dict[str, int | float | str] = {"simulated_cycles_per_second": simulated_speed(runs)}
+    more |= perplexity_figures(perplexity(console, prepared, buckets))
+    figures = report(console, prepared, buckets, request, text, runs, clock, **more)
     save_picture(PICTURE, buckets, bucket_figures(buckets, runs))
     console.print(f"picture: {PICTURE}")
     if json_file is not None:

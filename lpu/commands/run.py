@@ -16,7 +16,7 @@ from rich.table import Table
 
 from compiler.image import MAGIC, ImageError, ProgramImage
 from hdl.config import LpuConfig
-from lpu.llama import clock_option, compile_and_build, load, model_options, report, tell
+from lpu.llama import clock_option, compile_and_build, load, model_options, report, simulated_speed, tell
 from lpu.options import OutputPath, json_option, preset_option
 from models.llama.generate import Request
 from sim.compare import ImageComparison, compare_image
@@ -133,7 +133,9 @@ def run_model(
     request = Request(ids, tokens or max(1, min(TOKENS, buckets.context - len(ids))), temperature, seed)
     compile_and_build(console, buckets, request)
     text, runs = tell(console, prepared, buckets, request, not no_check)
-    return report(console, prepared, buckets, request, text, runs, clock), all(run.is_exact for run in runs)
+    speed = simulated_speed(runs)
+    figures = report(console, prepared, buckets, request, text, runs, clock, simulated_cycles_per_second=speed)
+    return figures, all(run.is_exact for run in runs)
 
 
 def run_image_file(

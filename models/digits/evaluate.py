@@ -15,7 +15,7 @@ from models.digits import golden
 from models.digits.data import Split
 from models.digits.graph import digits_graph
 from models.digits.model import FloatModel, Int8Model
-from sim.run import run_image
+from sim.run import Player, run_image
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,16 @@ def evaluate(
     int8: Int8Model,
     split: Split,
     progress: Callable[[int], None] | None = None,
+    player: Player | None = None,
 ) -> Evaluation:
-    """Run every held-out image of ``split`` on the simulated core; ``compiled`` is the program of ``int8``.
+    """Run every held-out image of ``split`` on the simulated core, or ``player``'s; ``compiled``: ``int8``'s program.
 
     ``progress`` is told how many images are done. Raises SimError, HostError when the core raises an error flag.
     """
     pixels = split.test_images
     start = time.perf_counter()
     image = compiled.image
-    runs = run_image(image.config, image, [{"image": row[None, :]} for row in pixels], progress=progress)
+    runs = run_image(image.config, image, [{"image": row[None, :]} for row in pixels], progress=progress, player=player)
     seconds = time.perf_counter() - start
     return Evaluation(
         labels=split.test_labels,

@@ -11,6 +11,7 @@ from compiler.evaluate import bits, evaluate
 from compiler.llama.program import Buckets, Launch
 from compiler.llama.token_graph import OPEN
 from models.llama.model import ModelError
+from sim.run import Player
 from sim.session import run_session
 
 Arrays = dict[str, np.ndarray]
@@ -34,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Run:
-    """What one launch did: ``tokens`` that follow its positions, its cycles, and the simulator's seconds.
+    """What one launch did: ``tokens`` that follow its positions, its cycles, and the core's seconds, loading included.
 
     ``differs``: what is not the golden model's on every bit, None where nothing was compared.
     """
@@ -68,8 +69,10 @@ def check_request(buckets: Buckets, request: Request) -> None:
         raise ModelError(f"temperature {request.temperature}: must be 0 for programs without noise")
 
 
-def generate(buckets: Buckets, request: Request, steps: int, check: bool = True) -> Iterator[Run]:
-    """Launches of ``steps`` tokens each, as the simulated core has them.
+def generate(
+    buckets: Buckets, request: Request, steps: int, check: bool = True, player: Player | None = None
+) -> Iterator[Run]:
+    """Launches of ``steps`` tokens each, as the core has them: the simulated one, or ``player``'s.
 
     Raises ModelError, CompileError before anything is simulated, SimError and HostError when the simulation fails.
     """
@@ -78,7 +81,7 @@ def generate(buckets: Buckets, request: Request, steps: int, check: bool = True)
     images = [buckets.program(launch.bucket, launch.steps).image for launch in launches]
     states = first_states(buckets, request)
     golden = {name: value.copy() for name, value in states.items()} if check else None
-    results = run_session(buckets.config, images, states, buckets.states(), CHECKED)
+    results = run_session(buckets.config, images, states, buckets.states(), CHECKED, player)
     for launch, image, result in zip(launches, images, results, strict=True):
         following = slice(launch.position + 1, launch.position + 1 + launch.steps)
         tokens = tuple(int(token) for token in result.outputs["tokens"].ravel()[following])
