@@ -29,7 +29,7 @@ MATMULS = ((1, 64, 64), (1, 128, 128), (1, 256, 256), (64, 64, 64), (64, 128, 25
 """(M, K, N) of the anchor workloads."""
 LLAMA_BUCKETS = (32, 128)
 STORY_MODEL = HELD_OUT_PATH.with_name("stories260k.bin")
-DIGITS_PRESETS = ("nano", "small")
+DIGITS_PRESETS = ("nano", "tiny", "small")
 AREA_PRESET = "small"
 SLACK: Mapping[str, float] = {"lut4": 0.02, "ff": 0.02}
 """Quantities that may grow by this share before it counts."""
@@ -61,7 +61,7 @@ class Change:
 
 
 def program_figures() -> Figures:
-    """Cycles and program bytes: anchor matmuls and operators on ``small``, digits on ``nano`` and ``small``."""
+    """Cycles and program bytes: anchor matmuls and operators on ``small``, digits on three presets."""
     small, figures = preset("small"), {}
     for shape in MATMULS:
         product = compile_graph(small, matmul_graph(small, *shape))

@@ -23,7 +23,7 @@ import numpy as np
 from compiler.bundle import Bundle
 from compiler.rows import READS, WRITES, SramRows, UnitTables
 from hdl.config import LpuConfig
-from hdl.isa import WRITE_TO_READ, QueueKind
+from hdl.isa import PIPES, WRITE_TO_READ, QueueKind, pipe_cycles
 
 CUTS = 64
 """With ten times as many a Llama's bounds are 0.3 % higher, after ten seconds."""
@@ -76,13 +76,9 @@ def bounds(config: LpuConfig, bundles: Sequence[Bundle]) -> Bounds:
 
 def issue_cycles(config: LpuConfig, kind: QueueKind) -> int:
     """Cycles from one element of a queue to the next, at least."""
-    match kind:
-        case QueueKind.MXM_ACTIVATIONS:
-            return config.abc_cycles
-        case QueueKind.VXM_SFU:
-            return config.sfu_cycles
-        case _:
-            return 1
+    if kind is QueueKind.MXM_ACTIVATIONS:
+        return config.abc_cycles
+    return pipe_cycles(config, PIPES[kind]) if kind in PIPES else 1
 
 
 def one_machine(jobs: Sequence[Job]) -> int:

@@ -104,9 +104,9 @@ def _checked(config: LpuConfig, programs: Programs, issues: Issues) -> Expansion
     """The programs' expansion. Raises CompileError if it is not, element by element, what was scheduled."""
     expansion = expand(config, programs)
     for name, elements in expansion.elements.items():
-        facts = {id(i): _fact(i) for i in programs[name]}
+        facts = {id(i): _fact(config, i) for i in programs[name]}
         found = [(e.cycle, e.addr, *facts[id(e.instruction)](e.number)) for e in elements]
-        wanted = list(_scheduled(1 << config.addr_bits, issues.get(name, [])))
+        wanted = list(_scheduled(config, issues.get(name, [])))
         if found != wanted:
             pairs = zip(found, wanted, strict=False)
             number = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(found), len(wanted)))
@@ -117,9 +117,10 @@ def _checked(config: LpuConfig, programs: Programs, issues: Issues) -> Expansion
 Fact = tuple[object, ...]
 
 
-def _scheduled(addresses: int, issues: Sequence[Issue]) -> Iterator[Fact]:
+def _scheduled(config: LpuConfig, issues: Sequence[Issue]) -> Iterator[Fact]:
+    addresses = 1 << config.addr_bits
     for cycle, instruction in issues:
-        fact, period = _fact(instruction), instruction["gap"] + 1
+        fact, period = _fact(config, instruction), instruction["gap"] + 1
         addr, stride = instruction["addr"], instruction["stride"]
         for i in range(instruction["count"]):
             yield (cycle + i * period, (addr + i * stride) % addresses, *fact(i))
@@ -128,9 +129,9 @@ def _scheduled(addresses: int, issues: Sequence[Issue]) -> Iterator[Fact]:
 _FOLDED = frozenset(("addr", "count", "gap", "stride", "mask"))
 
 
-def _fact(instruction: Instruction) -> Callable[[int], Fact]:
+def _fact(config: LpuConfig, instruction: Instruction) -> Callable[[int], Fact]:
     """What element ``number`` does, whatever instruction issues it; the number where that matters."""
     fields = tuple(arg for arg in instruction.args if arg[0] not in _FOLDED)
-    if is_mergeable(instruction):
+    if is_mergeable(config, instruction):
         return lambda number: (instruction.op, fields)
     return lambda number: (instruction.op, fields, number, instruction["count"])

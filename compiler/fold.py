@@ -110,11 +110,12 @@ def fold(
     return min(programs, key=len)
 
 
-def is_mergeable(instruction: Instruction) -> bool:
+def is_mergeable(config: LpuConfig, instruction: Instruction) -> bool:
     """Whether the instruction's elements are independent of their number, so that two of them may become one."""
     if instruction.op is Opcode.ALU:
         return not instruction["fold"] and not instruction["last_only"]
-    return instruction.op in (Opcode.READ, Opcode.WRITE)
+    by_itself = (Opcode.LW,) if config.tile_load_cycles == 1 else ()
+    return instruction.op in (Opcode.READ, Opcode.WRITE, *by_itself)
 
 
 def _family(instruction: Instruction, *without: str) -> tuple[object, ...]:
@@ -125,7 +126,7 @@ class _Folder:
     """Folding of one queue; runs shorter than ``least`` stay apart."""
 
     def __init__(self, config: LpuConfig, kind: QueueKind, least: int) -> None:
-        self.least = least
+        self._config, self.least = config, least
         self.levels = config.loop_levels
         self._half = 1 << (config.addr_bits - 1)
         self._steepest = 1 << (config.stride_width - 1)
@@ -215,7 +216,7 @@ class _Folder:
 
     def _merges(self, runs: Sequence[_Run], i: int, j: int) -> bool:
         """Whether run j continues the constant run that i and i+1 begin."""
-        if runs[j].instruction["count"] > 1 or not is_mergeable(runs[j].instruction):
+        if runs[j].instruction["count"] > 1 or not is_mergeable(self._config, runs[j].instruction):
             return False
         return j - i < self._most_count and self._continues(runs, i, j)
 
@@ -233,7 +234,7 @@ class _Folder:
     def _goes_on(self, start: int, before: Instruction, cycle: int, instruction: Instruction) -> bool:
         count = before["count"]
         return (
-            is_mergeable(instruction)
+            is_mergeable(self._config, instruction)
             and min(count, instruction["count"]) > 1
             and count + instruction["count"] <= self._most_count
             and _family(before, "addr", "count") == _family(instruction, "addr", "count")

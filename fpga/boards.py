@@ -46,9 +46,9 @@ class Board:
 BOARDS: Mapping[str, Board] = {
     board.name: board
     for board in (
-        Board("icebreaker", "icebreaker:ICEBreakerPlatform", "nano", 24, pll_pad=True, runs=True),
+        Board("icebreaker", "icebreaker:ICEBreakerPlatform", "nano", 21, pll_pad=True, runs=True),
         Board("ulx3s_85f", "ulx3s:ULX3S_85F_Platform", "ulx3s", 50, runs=True),
-        Board("icesugar", "icesugar:ICESugarPlatform", "nano", 24, pll_pad=True),
+        Board("icesugar", "icesugar:ICESugarPlatform", "nano", 21, pll_pad=True),
         Board("ulx3s_12f", "ulx3s:ULX3S_12F_Platform", "nano", 50),
         Board("ulx3s_25f", "ulx3s:ULX3S_25F_Platform", "nano", 50),
         Board("ulx3s_45f", "ulx3s:ULX3S_45F_Platform", "nano", 50),

@@ -37,8 +37,8 @@ from sim.build import CACHE
 from sim.files import locked, work_directory, write_atomically
 
 FOLDER = CACHE / "fpga"
-SYNTH_OPTIONS: Mapping[str, str] = {"ecp5": "-nowidelut", "ice40": "-dsp"}
-"""See docs/fpga.md for what the others cost."""
+SYNTH_OPTIONS: Mapping[str, str] = {"ecp5": "-nowidelut", "ice40": ""}
+"""See docs/fpga.md for what the others cost. No -dsp: the SB_MAC16 are instantiated."""
 ROUTER: Mapping[str, tuple[str, ...]] = {"ecp5": ("--router", "router2"), "ice40": ()}
 """The default one was still at it after 100 minutes on a full ECP5-85F."""
 NETLIST_FILES = (".il", ".ys", ".lpf", ".pcf", ".v")
@@ -114,7 +114,7 @@ def build(
     """
     progress("design", "writing")
     pll, clock_hz = clock_setting(board, clock_mhz)
-    technology = Technology.ECP5 if family_of(board.load()) == "ecp5" else Technology.GENERIC
+    technology = Technology(family_of(board.load()))
     text = board_verilog(config, round(clock_hz), board.baud, technology=technology)
     return build_design(board, config.name, text, pll, clock_hz, seeds, progress)
 

@@ -20,13 +20,14 @@ from golden.units.vector import Entering, VectorError, VectorTwin, is_wide, stre
 from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind, UnitKind
 from hdl.isa import (
     LW_TO_IW,
-    PIPE_LATENCY,
     PIPES,
     Element,
     Instruction,
     Opcode,
     Queue,
     QueueKind,
+    pipe_cycles,
+    pipe_latency,
     queues,
     stream,
     timing,
@@ -55,8 +56,8 @@ class GoldenError(ValueError):
 class Execution:
     """State of one run on the SRAM of ``memories``.
 
-    A cycle is: what earlier cycles put off (``_later``), its elements in ``_STEP_ORDER``, then the drives due
-    (``_drives``), so every read of a stream precedes the drives of its cycle.
+    A cycle is: what earlier cycles put off (``_later``, then ``_entering``), its elements in ``_STEP_ORDER``, then the
+    drives due (``_drives``), so every read of a stream precedes the drives of its cycle.
     """
 
     def __init__(self, config: LpuConfig, memories: Mapping[str, MemoryTwin], trace: bool) -> None:
@@ -68,13 +69,14 @@ class Execution:
         self.matrices = {queue: matrices[unit] for queue, unit in units.items() if unit in matrices}
         self.vector = VectorTwin(config)
         self._multiplied: dict[str, int] = {}  # cycle of the latest ABC element of a plane
-        self._last_sfu: int | None = None  # cycle of the latest element of the SFU pipe
+        self._entered: dict[PipeKind, int] = {}  # cycle of the latest element of a pipe
         self._turning: defaultdict[str, list[Bytes]] = defaultdict(list)  # elements of a block so far, by switch
         self.cycle = 0
         self.events: list[Event] = []
         self.errors = ErrorFlag(0)
         self.faults: list[str] = []
         self._later: Agenda = defaultdict(list)
+        self._entering: Agenda = defaultdict(list)
         self._drives: Agenda = defaultdict(list)
         kinds = [(queue.kind, op) for queue in queues(config) for op in unit_opcodes(config, queue.kind)]
         self._drive_latency = {(kind, op): timing(config, kind, op).func or 0 for kind, op in kinds}
@@ -95,7 +97,7 @@ class Execution:
         issues = self._issues_by_cycle(expansion)
         while self.cycle < expansion.cycles or self._later or self._drives:
             self.streams.advance(self.cycle)
-            for action in self._later.pop(self.cycle, ()):
+            for action in [*self._later.pop(self.cycle, ()), *self._entering.pop(self.cycle, ())]:
                 action()
             for queue, element in issues.pop(self.cycle, ()):
                 if self.trace:
@@ -128,6 +130,7 @@ class Execution:
     def _result(self, queue: Queue, element: Element, words: Words) -> None:
         """Trace the result words [R, n] of an element."""
         due = element.cycle + self._result_latency[queue.kind, element.instruction.op]
+        due += int(self.config.weights_from_host and queue.unit.kind is UnitKind.WEIGHT_MEMORY)
         for superlane, value in enumerate(digest(words)):
             self.events.append(Event(due + superlane, queue.name, "R", superlane, int(value)))
 
@@ -235,38 +238,43 @@ class Execution:
 
     # --------------------------------------------------------------------- vector
 
-    # An element enters its pipe in T + 1: the registers that change in that cycle have changed before, because what
-    # changes them was put off earlier than the entering.
+    # An element enters its pipe in T + 1, lane by lane from T + 1 on, when the registers that change in a cycle have.
 
     def _issue_to_pipe(self, queue: Queue, element: Element) -> None:
         pipe, instruction = PIPES[queue.kind], element.instruction
-        if pipe is PipeKind.SFU:
-            self._check_sfu(queue)
+        self._check_pipe(queue, pipe)
         fields = streamed_operands(pipe, instruction)
         read = {field: self._operand(queue, instruction, field) for field in fields}
         entering = Entering(pipe, element, read.get("x"), read.get("y"))
-        self._later[self.cycle + 1].append(partial(self._enter, queue, entering))
-
-    def _check_sfu(self, queue: Queue) -> None:
-        """Raises GoldenError where the element before still takes the SFU."""
-        since, self._last_sfu = self._last_sfu, self.cycle
-        if since is not None and self.cycle < since + self.config.sfu_cycles:
-            rule = f"must be at least {self.config.sfu_cycles} cycles after the one in cycle {since}"
-            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: element of the SFU pipe: {rule}")
+        for step in range(self.config.vector_cycles):
+            self._entering[self.cycle + 1 + step].append(partial(self._enter, queue, entering, step))
 
     def _operand(self, queue: Queue, instruction: Instruction, name: str) -> Int32:
         wide = is_wide(PIPES[queue.kind], instruction, name)
         planes = self.streams.read(queue.unit.position, instruction[name], STREAMS_PER_GROUP if wide else 1)
         return planes_to_int32(planes) if wide else planes[0].view(np.int8).astype(np.int32)
 
-    def _enter(self, queue: Queue, entering: Entering) -> None:
-        element, instruction = entering.element, entering.element.instruction
+    def _check_pipe(self, queue: Queue, pipe: PipeKind) -> None:
+        since, cycles = self._entered.get(pipe), pipe_cycles(self.config, pipe)
+        if since is not None and self.cycle < since + cycles:
+            rule = f"must be at least {cycles} cycles after the one in cycle {since}"
+            raise GoldenError(f"cycle {self.cycle}, queue {queue.name}: element of the {pipe.name} pipe: {rule}")
+        self._entered[pipe] = self.cycle
+
+    def _enter(self, queue: Queue, entering: Entering, step: int) -> None:
+        pipe, steps = entering.pipe, self.config.vector_cycles
+        lanes = np.arange(self.config.lanes) % steps == step
         try:
-            value = self.vector.enter(entering)
+            value = self.vector.enter(entering, lanes)
         except VectorError as error:
-            raise GoldenError(f"cycle {element.cycle}, queue {queue.name}: {error}") from None
-        leave = partial(self.vector.registers.__setitem__, entering.pipe, value)
-        self._later[self.cycle + PIPE_LATENCY[entering.pipe]].append(leave)
+            raise GoldenError(f"cycle {entering.element.cycle}, queue {queue.name}: {error}") from None
+        self._later[self.cycle + pipe_latency(self.config, pipe)].append(partial(self.vector.leave, pipe, value, lanes))
+        if step == steps - 1:
+            self._complete(queue, entering, value)
+
+    def _complete(self, queue: Queue, entering: Entering, value: Int32) -> None:
+        """All lanes of an element are known."""
+        element, instruction = entering.element, entering.element.instruction
         if self.trace:
             self._result(queue, element, lane_words(self.config, value))
         if not instruction["drive"] or (instruction["last_only"] and not element.last):

@@ -51,12 +51,15 @@ class Event:
 def result_latency(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> int:
     """Cycles from issue to the result event of superlane 0, for instructions that have results.
 
-    That is d_func, but all switch results are logged with their largest, so that a unit has one a cycle.
+    That is d_func, or a cycle later where what is driven comes after its announcement; but all switch results are
+    logged with their largest, so that a unit has one a cycle.
     """
     if kind is QueueKind.SWITCH:
         return max(SWITCH_LATENCY + config.superlanes - 1, config.turn_cycles)
     func = timing(config, kind, opcode).func
-    return WRITE_RESULT_LATENCY if func is None else func
+    if func is None:
+        return WRITE_RESULT_LATENCY
+    return func + int(kind is QueueKind.MXM_ACTIVATIONS and config.sums_on_streams)
 
 
 # ----------------------------------------------------------------------- digests

@@ -126,13 +126,20 @@ class LpuConfig:
         ``weight_groups``: each of ``weight_streams`` slices, each at a position of its own.
         ``data_groups``: each of 4 slices, so one row of all of them is an int32 vector.
         ``data_groups_per_position``: how many data groups share one stream position (fewer hops, wider multiplexers).
-        ``indexed``: whether there are GATHER and SCATTER.
+        ``weights_beside_data``: whether the first weight group stands at the position of the first data groups, a hop
+        less for all streams. ``weights_from_host``: whether only the host writes weights, and nothing reads them but
+        the matrix unit: weight groups have no write queue and drive the weight bus only. ``indexed``: whether there are
+        GATHER and SCATTER.
     Units
         ``acc_rows``: int32 accumulator rows per matrix plane. ``pipes``: those of the vector unit, each at most
-        once, INT always. ``mult_bits``: width of the requantisation multiplier. ``imm_bits``: vector immediate,
-        sign-extended to 32; all 32 where there is a floating-point pipe. ``sfu_cycles``: least cycles from one element
-        of the SFU pipe to the next, 1, or 2 where two lanes share a table. ``switch_ops``: operations of the switch,
-        each at most once; without any there is no switch, no queue of it and no position.
+        once, INT always. ``bitwise``: whether INT has AND, OR and XOR. ``mult_bits``: width of the requantisation
+        multiplier. ``lane_by_lane``: whether each pipe works on one lane of a superlane after the other, so that an
+        element takes it for S cycles. There are INT and REQUANT only, then, one inward SG4, one hemisphere, and INT
+        between streams and REQUANT, but for its y.
+        ``imm_bits``: vector immediate, sign-extended to 32; all 32 where there is a floating-point pipe.
+        ``sfu_cycles``: least cycles from one element of the SFU pipe to the next, 1, or 2 where two lanes share a
+        table. ``switch_ops``: operations of the switch, each at most once; without any there is no switch, no queue of
+        it and no position.
     Control
         ``program_rows``: instructions per queue, but for ``short_queues``. ``count_bits``, ``gap_bits``: widths of
         those instruction fields.
@@ -151,13 +158,17 @@ class LpuConfig:
     weight_groups: tuple[MemoryGroup, ...]
     data_groups: tuple[MemoryGroup, ...]
     data_groups_per_position: int = 1
+    weights_beside_data: bool = False
+    weights_from_host: bool = False
     indexed: bool = True
     hemispheres: int = 1
     mxm_planes: int = 1
     mac_rows: int | None = None
     acc_rows: int = 1
     pipes: tuple[PipeKind, ...] = (PipeKind.INT, *FLOAT_PIPES)
+    bitwise: bool = True
     mult_bits: int = 16
+    lane_by_lane: bool = False
     imm_bits: int = 32
     sfu_cycles: int = 1
     switch_ops: tuple[SwitchOp, ...] = tuple(SwitchOp)
@@ -233,6 +244,10 @@ class LpuConfig:
         known = isinstance(self.pipes, tuple) and all(isinstance(kind, PipeKind) for kind in self.pipes)
         once = known and len(set(self.pipes)) == len(self.pipes) and PipeKind.INT in self.pipes
         self._require(once, "pipes", "a tuple of different PipeKind, INT among them")
+        if self.lane_by_lane:
+            inward = self.streams_east if self.hemispheres == 1 else 0
+            rule = "False with fp32 pipes, two hemispheres, or more than 4 inward streams"
+            self._require(not self.has_floats and inward == STREAMS_PER_GROUP, "lane_by_lane", rule)
         self._require_range("mult_bits", 4, 16)
         self._require_range("imm_bits", 32 if self.has_floats else 8, 32)
         self._require_range("sfu_cycles", 1, 2)
@@ -249,7 +264,15 @@ class LpuConfig:
         self._require_range("loop_levels", 0, 4)
         if self.stride_bits is not None:
             self._require_range("stride_bits", 3, self.addr_bits)
-        for field in ("indexed", "assertions", "trace"):
+        for field in (
+            "weights_beside_data",
+            "weights_from_host",
+            "indexed",
+            "bitwise",
+            "lane_by_lane",
+            "assertions",
+            "trace",
+        ):
             self._require(isinstance(getattr(self, field), bool), field, "True or False")
 
     def _check_short_queues(self) -> None:
@@ -300,6 +323,11 @@ class LpuConfig:
         return self.superlane_lanes // (self.mac_rows or self.superlane_lanes)
 
     @property
+    def vector_cycles(self) -> int:
+        """Cycles for which an element takes its pipe of the vector unit: 1, or S where it is lane by lane."""
+        return self.superlane_lanes if self.lane_by_lane else 1
+
+    @property
     def tile_cycles(self) -> int:
         """Cycles from one weight tile to the next, each multiplied with one vector."""
         return max(self.tile_load_cycles, self.abc_cycles)
@@ -318,6 +346,14 @@ class LpuConfig:
     def switch_moves(self) -> bool:
         """Whether the switch moves data streams; TRANSPOSE alone works on the weight bus."""
         return any(op is not SwitchOp.TRANSPOSE for op in self.switch_ops)
+
+    @property
+    def sums_on_streams(self) -> bool:
+        """Whether the only accumulator row stands for the first register of the streams that it drives.
+
+        It has to be the only driver at the edge, and in one superlane; a sum then is on its way a cycle earlier.
+        """
+        return self.acc_rows == 1 and self.superlanes == 1 and self.mxm_planes == 1
 
     @property
     def acc_addr_bits(self) -> int:
@@ -371,10 +407,14 @@ class LpuConfig:
         ]
         if self.switch_ops:
             columns.append([(UnitKind.SWITCH, None)])
-        columns += [[(UnitKind.WEIGHT_MEMORY, group)] for group in self.weight_groups]
+        weights: list[list[tuple[UnitKind, MemoryGroup | None]]]
+        weights = [[(UnitKind.WEIGHT_MEMORY, group)] for group in self.weight_groups]
+        beside = weights.pop(0) if self.weights_beside_data else []
+        columns += weights
         step = self.data_groups_per_position
         for first in range(0, len(self.data_groups), step):
-            columns.append([(UnitKind.DATA_MEMORY, group) for group in self.data_groups[first : first + step]])
+            data = self.data_groups[first : first + step]
+            columns.append([*(() if first else beside), *((UnitKind.DATA_MEMORY, group) for group in data)])
         return columns
 
     @cached_property
@@ -448,6 +488,8 @@ class LpuConfig:
                 return {d: self.data_streams(unit, d) for d in outward}
             case UnitKind.DATA_MEMORY:
                 return {d: self.data_streams(unit, d) for d in Direction}
+            case UnitKind.WEIGHT_MEMORY if self.weights_from_host:
+                return {}
             case UnitKind.WEIGHT_MEMORY:
                 first = self.data_streams(self.unit("vxm0"), inward).start
                 return {inward: range(first, first + STREAMS_PER_GROUP)}
@@ -481,6 +523,31 @@ PRESETS: dict[str, LpuConfig] = {
     for config in (
         _preset(
             "nano",
+            lanes=4,
+            streams_east=4,
+            streams_west=8,
+            weight_streams=4,
+            weight_groups=(MemoryGroup(4, 256),),
+            data_groups=(MemoryGroup(4, 128),),
+            weights_beside_data=True,
+            weights_from_host=True,
+            indexed=False,
+            mac_rows=2,
+            pipes=(PipeKind.INT, PipeKind.REQUANT),
+            bitwise=False,
+            mult_bits=8,
+            lane_by_lane=True,
+            imm_bits=14,
+            switch_ops=(),
+            program_rows=128,
+            count_bits=5,
+            gap_bits=2,
+            loop_levels=0,
+            stride_bits=3,
+            assertions=False,
+        ),
+        _preset(
+            "tiny",
             lanes=4,
             streams_east=8,
             streams_west=8,

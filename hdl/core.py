@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import LpuConfig, Unit
 from hdl.control.controller import Controller
 from hdl.emit import shared
-from hdl.isa import Queue, QueueKind, queues, stream
+from hdl.isa import Queue, QueueKind, memory_ports, queues, stream
 from hdl.layouts import lane_bits, matrix_units, port_name
 from hdl.link.host import HOST_SIGNATURE, HostPort
 from hdl.link.hostmap import NO_QUEUE, ErrorFlag, memory_groups
@@ -46,6 +46,9 @@ class Core(wiring.Component):
         for before, after in zip(self._lanes, self._lanes[1:], strict=False):
             m.d.comb += Value.cast(after.command).eq(before.command_next)
         out_of_range = [self._command(m, queue, platform) for queue in queues(self._config)]
+        for port in memory_ports(self._config):
+            if port not in queues(self._config):
+                self._memory_command(m, port, platform)
         for unit in matrix_units(self._config):
             self._matrix(m, unit, platform)
         for unit in switch_units(self._config) if self._config.switch_moves else ():
@@ -62,7 +65,7 @@ class Core(wiring.Component):
         issue = getattr(self._controller, name)
         command = self._lanes[0].command[name]
         if queue.kind in (QueueKind.MEM_READ, QueueKind.MEM_WRITE):
-            return self._memory_command(m, queue, platform)
+            return self._memory_command(m, queue, platform, issue)
         if queue.kind is QueueKind.MXM_WEIGHTS:
             m.submodules[f"{name}_control"] = control = WeightControl(self._config)
             m.d.comb += [control.issue.eq(issue), command.eq(control.command)]
@@ -72,7 +75,8 @@ class Core(wiring.Component):
             m.d.comb += command.eq(issue)
         return Signal(name=f"{name}_in_range")
 
-    def _memory_command(self, m: Module, queue: Queue, platform: object) -> Value:
+    def _memory_command(self, m: Module, queue: Queue, platform: object, issue: Value | None = None) -> Value:
+        """The same for a memory port; without a queue only the host accesses the memory by it."""
         name, unit = port_name(queue), queue.unit
         head = AccessHead(self._config, queue)
         m.submodules[f"{name}_head"] = shared(head, platform)
@@ -86,8 +90,9 @@ class Core(wiring.Component):
         if self._config.indexed:
             index = getattr(self._lanes[0], f"{unit.name}_index")
             m.d.comb += [head.index_low.eq(index[0]), head.index_high.eq(index[1])]
+        if issue is not None:
+            m.d.comb += head.issue.eq(issue)
         m.d.comb += [
-            head.issue.eq(getattr(self._controller, name)),
             head.poke.eq(pokes[group]),
             head.poke_addr.eq(self._host.poke_addr),
             head.poke_stream.eq(link),
@@ -101,7 +106,8 @@ class Core(wiring.Component):
         m.d.comb += control.issue.eq(getattr(self._controller, f"{unit.name}_a"))
         m.d.comb += plane.accumulate.eq(control.command)
         if self._config.abc_cycles > 1:
-            m.d.comb += self._lanes[0].command[f"{unit.name}_a"].block.eq(control.at_issue.block)
+            command = self._lanes[0].command[f"{unit.name}_a"]
+            m.d.comb += [command.block.eq(control.at_issue.block), command.works.eq(control.at_issue.valid)]
         for r, superlane in enumerate(self._lanes):
             m.d.comb += [
                 plane.commands[r].eq(superlane.command[f"{unit.name}_w"]),

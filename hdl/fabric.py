@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig
+from hdl.emit import Technology
 from hdl.layouts import lane_bits
 from hdl.streams import Reach
 
@@ -16,11 +17,15 @@ Place = tuple[Direction, int, int]
 
 @dataclass(frozen=True)
 class Driver:
-    """``vector`` is driven in cycles with ``enable``; ``soon`` is the enable of the next cycle, where that is known."""
+    """``vector`` is driven in cycles with ``enable``; ``soon`` is the enable of the next cycle, where that is known.
+
+    ``late``: ``vector`` comes a cycle after ``enable``, from a register, which takes the place of the stream's.
+    """
 
     enable: Value
     vector: Value
     soon: Value | None = None
+    late: bool = False
 
 
 class StreamFabric:
@@ -32,8 +37,8 @@ class StreamFabric:
     and such a stream is zero: a test sees an operand that is read in the wrong cycle.
     """
 
-    def __init__(self, config: LpuConfig) -> None:
-        self._config = config
+    def __init__(self, config: LpuConfig, technology: Technology = Technology.GENERIC) -> None:
+        self._config, self._spares_registers = config, technology is Technology.ICE40
         self._drivers: dict[Place, list[Driver]] = {}
         self._values: dict[Place, Signal] = {}
 
@@ -49,9 +54,16 @@ class StreamFabric:
         return Cat(self.value(direction, position, s) for s in streams)
 
     def drive(
-        self, direction: Direction, position: int, index: int, enable: Value, vector: Value, soon: Value | None = None
+        self,
+        direction: Direction,
+        position: int,
+        index: int,
+        enable: Value,
+        vector: Value,
+        soon: Value | None = None,
+        late: bool = False,
     ) -> None:
-        self._drivers.setdefault((direction, position, index), []).append(Driver(enable, vector, soon))
+        self._drivers.setdefault((direction, position, index), []).append(Driver(enable, vector, soon, late))
 
     def drive_reach(self, position: int, reach: Reach, unit: object, single: Value | int = 0) -> None:
         """All drives of a component with ``drive_ports``; a vector ``single`` is ORed to each of its lanes."""
@@ -78,15 +90,25 @@ class StreamFabric:
     def _build_stream(self, m: Module, direction: Direction, index: int) -> None:
         positions = range(self._config.positions)
         arriving: Value | None = None
+        before: Place | None = None
         for position in positions if direction is Direction.EAST else reversed(positions):
-            if arriving is not None:
+            if before is not None and self._is_late(before):
+                m.d.comb += Value.cast(self.value(direction, position, index)).eq(self._drivers[before][0].vector)
+            elif arriving is not None:
                 m.d.sync += Value.cast(self.value(direction, position, index)).eq(arriving)
+            before = (direction, position, index)
             arriving = self._leaving(m, (direction, position, index), arriving)
+
+    def _is_late(self, place: Place) -> bool:
+        drivers = self._drivers.get(place, [])
+        assert len(drivers) == 1 or not any(driver.late for driver in drivers), place
+        return any(driver.late for driver in drivers)
 
     def _leaving(self, m: Module, place: Place, arriving: Value | None) -> Value | None:
         """What goes on from a place in the cycle after ``arriving``; None as long as nothing drives the stream."""
         drivers = self._drivers.get(place, [])
-        if arriving is not None and len(drivers) > 1 and all(driver.soon is not None for driver in drivers):
+        known = not self._spares_registers and all(driver.soon is not None for driver in drivers)
+        if arriving is not None and len(drivers) > 1 and known:
             return _merged(m, place, arriving, drivers)
         leaving = None if arriving is None else self.value(*place)
         if drivers and leaving is None and self._config.trace:

@@ -8,7 +8,7 @@ from amaranth.hdl import Const, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from hdl.config import LpuConfig, Unit, UnitKind
-from hdl.isa import OPCODE_BITS, Opcode, Queue, QueueKind, control_fields, queues, unit_fields, word_bits
+from hdl.isa import OPCODE_BITS, Opcode, Queue, QueueKind, control_fields, memory_ports, queues, unit_fields, word_bits
 
 _SEQUENCING_FIELDS = frozenset({"count", "gap", "stride", "mask"})
 _MEMBER_NAMES = {"op": "operation"}
@@ -84,8 +84,12 @@ def weights_layout(config: LpuConfig) -> data.StructLayout:
 
 
 def block_members(config: LpuConfig) -> dict[str, Shape]:
-    """Member ``block``: which rows of its supercells an element of ABC is working on; none where it is all of them."""
-    return {"block": unsigned((config.abc_cycles - 1).bit_length())} if config.abc_cycles > 1 else {}
+    """Members ``block``: which rows of its supercells an element of ABC is working on, and ``works``: whether one is;
+    none where it is all of them.
+    """
+    if config.abc_cycles == 1:
+        return {}
+    return {"block": unsigned((config.abc_cycles - 1).bit_length()), "works": unsigned(1)}
 
 
 def block_of(config: LpuConfig, view: data.View) -> Value:
@@ -123,7 +127,8 @@ def port_name(queue: Queue) -> str:
 @cache
 def superlane_command(config: LpuConfig) -> data.StructLayout:
     """All commands of one cycle, as superlane 0 sees them; superlane r sees them r cycles later."""
-    members: dict[str, object] = {port_name(q): command_of(config, q) for q in queues(config)}
+    ports = dict.fromkeys((*queues(config), *memory_ports(config)))
+    members: dict[str, object] = {port_name(q): command_of(config, q) for q in ports}
     return data.StructLayout({**members, "link_drive": 1})
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.choice import Choice
 from hdl.config import Direction, LpuConfig, Unit, UnitKind
-from hdl.emit import Shared, shared
+from hdl.emit import Shared, shared, technology_of
 from hdl.fabric import StreamFabric
 from hdl.isa import PIPES, Queue, QueueKind, queues
 from hdl.layouts import (
     activations_layout,
-    block_of,
+    block_members,
     issue_layout,
     lane_bits,
     matrix_units,
@@ -20,19 +21,17 @@ from hdl.layouts import (
     result_layout,
     superlane_command,
 )
+from hdl.link.hostmap import memory_groups
 from hdl.memory.group import MemoryTile
-from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables, one_of
+from hdl.streams import Reach, StreamView, byte_vectors, digest, drive_enables
 from hdl.switch.rotor import word_layout
 from hdl.switch.tile import SwitchTile
+from hdl.vector.serial import SerialTile
 from hdl.vector.tile import VectorTile, drives_of, reads_of
 
 
 def switch_units(config: LpuConfig) -> tuple[Unit, ...]:
     return config.units_of(UnitKind.SWITCH)
-
-
-def memory_units(config: LpuConfig) -> tuple[Unit, ...]:
-    return tuple(unit for unit in config.units if unit.memory is not None)
 
 
 def traced_queues(config: LpuConfig) -> tuple[Queue, ...]:
@@ -65,7 +64,7 @@ class Superlane(Shared):
             ports[f"{unit.name}_issue"] = Out(issue_layout(config, QueueKind.SWITCH))
             ports[f"{unit.name}_x"] = Out(word_layout(config))
             ports[f"{unit.name}_out"] = In(word_layout(config))
-        for unit in memory_units(config) if config.indexed else ():
+        for unit in memory_groups(config) if config.indexed else ():
             ports[f"{unit.name}_index"] = Out(data.ArrayLayout(width, 2))
         if config.trace:
             for queue in traced_queues(config):
@@ -79,7 +78,7 @@ class Superlane(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._fabric = StreamFabric(self._config)
+        self._fabric = StreamFabric(self._config, technology_of(platform))
         m.d.sync += Value.cast(self.command_next).eq(self.command)
         for unit in switch_units(self._config) if self._config.switch_moves else ():
             boundary = self.command[unit.name].amount - self._config.superlane_lanes
@@ -87,7 +86,7 @@ class Superlane(Shared):
         for unit in self._config.units:
             match unit.kind:
                 case UnitKind.MATRIX:
-                    self._matrix(m, unit)
+                    self._matrix(m, unit, platform)
                 case UnitKind.SWITCH:
                     self._switch(m, unit)
                 case UnitKind.VECTOR:
@@ -107,7 +106,8 @@ class Superlane(Shared):
 
     def _drive_bus(self, unit: Unit, component: object) -> None:
         for s in range(self._config.weight_streams):
-            self._fabric.drive(unit.outward, unit.position, s, component.drive_bus, component.bus[s])  # type: ignore[attr-defined]
+            late = unit.kind is UnitKind.WEIGHT_MEMORY and self._config.weights_from_host
+            self._fabric.drive(unit.outward, unit.position, s, component.drive_bus, component.bus[s], late=late)  # type: ignore[attr-defined]
 
     def _log(self, m: Module, name: str, valid: Value, value: Value) -> None:
         if self._config.trace:
@@ -125,16 +125,21 @@ class Superlane(Shared):
             value = self._fabric.value(unit.outward, unit.position, index)
             m.d.comb += getattr(self, f"{unit.name}_index")[k].eq(value)
         self._log(m, f"{unit.name}_r", tile.read_valid, tile.read_digest)
+        if unit.kind is UnitKind.WEIGHT_MEMORY and self._config.weights_from_host:
+            return
         self._log(m, f"{unit.name}_w", self.command[f"{unit.name}_w"].valid, tile.write_digest)
 
-    def _matrix(self, m: Module, unit: Unit) -> None:
+    def _matrix(self, m: Module, unit: Unit, platform: object) -> None:
         reach = Reach.reads(self._config, unit)
         view = _StreamsAt(self._fabric, unit, reach)
         activations = self.command[f"{unit.name}_a"]
         group = StreamView(view, reach, lane_bits(self._config)).group(activations.stream)
         m.d.comb += Value.cast(getattr(self, f"{unit.name}_weights")).eq(self._bus(unit))
         x = Value.cast(getattr(self, f"{unit.name}_x"))
-        m.d.comb += x.eq(Cat(one_of(group, activations.stream), block_of(self._config, activations)))
+        choice = Choice(lane_bits(self._config))
+        m.submodules[f"{unit.name}_choice"] = shared(choice, platform)
+        chosen = choice.among(m, group, activations.stream[1:3])
+        m.d.comb += x.eq(Cat(chosen, *(activations[name] for name in block_members(self._config))))
         result = getattr(self, f"{unit.name}_result")
         words = [result.sums[i] for i in range(self._config.superlane_lanes)]
         vectors = byte_vectors(words)
@@ -142,8 +147,13 @@ class Superlane(Shared):
         for inward, streams in into.streams.items():
             enables = drive_enables(into, inward, result.valid, 1, result.out)
             for k, s in enumerate(streams):
-                self._fabric.drive(inward, unit.position, s, enables[k], vectors[s % 4])
-        self._log(m, f"{unit.name}_a", result.valid, digest(words))
+                late = self._config.sums_on_streams
+                self._fabric.drive(inward, unit.position, s, enables[k], vectors[s % 4], late=late)
+        valid = result.valid
+        if self._config.sums_on_streams:
+            valid = Signal(name=f"{unit.name}_there")
+            m.d.sync += valid.eq(result.valid)
+        self._log(m, f"{unit.name}_a", valid, digest(words))
 
     def _switch(self, m: Module, unit: Unit) -> None:
         tile = SwitchTile(self._config, unit)
@@ -162,7 +172,8 @@ class Superlane(Shared):
         ]
 
     def _vector(self, m: Module, unit: Unit) -> None:
-        tile = VectorTile(self._config)
+        kind = SerialTile if self._config.lane_by_lane else VectorTile
+        tile = kind(self._config)
         m.submodules[unit.name] = tile
         self._connect_views(m, unit, reads_of(self._config), tile)
         for direction, streams in drives_of(self._config).streams.items():

@@ -132,11 +132,17 @@ def compare_programs(
     """Golden machine and RTL, or what ``simulator`` holds, case by case; ``config.trace`` must be set."""
     with tempfile.TemporaryDirectory() as folder:
         jobs = [
-            Job(programs, memory, [(b.unit, b.addr, len(b.rows)) for b in memory], Path(folder) / f"trace.{number}")
+            Job(programs, memory, _read_back(config, memory), Path(folder) / f"trace.{number}")
             for number, (programs, memory) in enumerate(cases)
         ]
         results = run_programs(config, jobs, progress=progress, simulator=simulator)
         return [_compare(config, job, result) for job, result in zip(jobs, results, strict=True)]
+
+
+def _read_back(config: LpuConfig, memory: Sequence[MemoryBlock]) -> list[tuple[str, int, int]]:
+    """The rows that the host can read."""
+    readable = [block for block in memory if config.drivable(config.unit(block.unit))]
+    return [(block.unit, block.addr, len(block.rows)) for block in readable]
 
 
 def _compare(config: LpuConfig, job: Job, rtl: JobResult) -> Comparison:

@@ -95,7 +95,7 @@ def test_modules_and_their_instances_are_read_from_the_text() -> None:
 def test_yosys_counts_the_multipliers_of_a_known_netlist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synth, "core_verilog", lambda config: VERILOG)
     steps: list[int] = []
-    found = synth.synth(preset("nano"), steps.append, tmp_path)
+    found = synth.synth(preset("tiny"), steps.append, tmp_path)
     assert steps == [1, 2, 3]
     assert (found.total["dsp"], found.modules["leaf"]["dsp"]) == (2, 1)
     assert found.units["matrix"] == found.total

@@ -19,7 +19,7 @@ from models.digits.evaluate import compile_digits
 from models.digits.model import FloatModel, quantise
 from sim.compare import golden_image
 
-NANO, SMALL, DUO, GROQ = map(preset, ("nano", "small", "duo", "groq"))
+NANO, SMALL, DUO, GROQ = map(preset, ("tiny", "small", "duo", "groq"))
 I = Instruction.of  # noqa: E741
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "relu.lpu"
 

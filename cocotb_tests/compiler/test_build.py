@@ -18,10 +18,10 @@ from golden.numerics import choose_requant
 from golden.sequencer import expand
 from hdl.config import LpuConfig, MemoryGroup, PipeKind, preset
 
-PRESETS = ("nano", "small", "ulx3s", "duo", "medium")
-INTEGER = ("nano", "duo")
+PRESETS = ("tiny", "small", "ulx3s", "duo", "medium")
+INTEGER = ("tiny", "duo")
 """Presets with a REQUANT pipe, which integer products and requantisation need."""
-SMALL, DUO, NANO = preset("small"), preset("duo"), preset("nano")
+SMALL, DUO, NANO = preset("small"), preset("duo"), preset("tiny")
 
 
 def check_matmul(config: LpuConfig, m: int, k: int, n: int) -> ProgramImage:
@@ -276,7 +276,7 @@ def test_a_per_tensor_scale_is_an_immediate_where_it_fits() -> None:
 
 
 def test_bias_and_scale_of_single_tile_sums_share_the_only_queue_of_nano() -> None:
-    config, graph = preset("nano"), Graph()
+    config, graph = preset("tiny"), Graph()
     graph.output(graph.relu(dense(config, graph, graph.input("x", (4, 3)), 13, 4)))
     check_graph(config, graph)
 

@@ -14,7 +14,7 @@ from hdl.config import LpuConfig, preset
 from hdl.isa import Instruction, IntOp, Opcode, Source, queue
 
 SMALL = preset("small")
-NANO = preset("nano").replace(program_rows=512)
+NANO = preset("tiny").replace(program_rows=512)
 
 
 def read(addr: int, count: int = 1, stride: int = 0, gap: int = 0) -> Instruction:
@@ -113,7 +113,7 @@ def test_equal_elements_of_a_pipe_become_one_instruction() -> None:
     assert len(program) == 3
 
 
-@pytest.mark.parametrize("config", [SMALL, NANO], ids=["small", "nano"])
+@pytest.mark.parametrize("config", [SMALL, NANO], ids=["small", "tiny"])
 @pytest.mark.parametrize("seed", range(30))
 def test_any_sequence_survives_folding(config: LpuConfig, seed: int) -> None:
     """Few distinct gaps, addresses and counts, so that accidental and interrupted periods are frequent."""

@@ -25,7 +25,7 @@ from compiler.random_program import random_program
 from hdl.config import LpuConfig, MemoryGroup, preset
 from hdl.isa import encode, queue
 
-SMALL, DUO, NANO = preset("small"), preset("duo"), preset("nano")
+SMALL, DUO, NANO = preset("small"), preset("duo"), preset("tiny")
 
 
 def sample() -> ProgramImage:

@@ -262,14 +262,14 @@ def test_floating_point_is_refused_without_its_pipes(rule: str) -> None:
     graph = Graph()
     graph.output(NEEDS_FLOATS[rule](graph))
     with pytest.raises(CompileError, match=rf"^\w+: {rule}.*; the core has int, requant$"):
-        compile_graph(preset("nano"), graph)
+        compile_graph(preset("tiny"), graph)
 
 
 def test_a_requantisation_word_beyond_the_core_is_refused() -> None:
     graph, x = graph_with()
     graph.output(graph.requantise(graph.matmul(x, graph.constant("w", zeros(3, 3))), 256, 0))
-    with pytest.raises(CompileError, match=r"requantise0: config 'nano': requant multiplier = 256: must be in 0..255"):
-        compile_graph(preset("nano"), graph)
+    with pytest.raises(CompileError, match=r"requantise0: config 'tiny': requant multiplier = 256: must be in 0..255"):
+        compile_graph(preset("tiny"), graph)
 
 
 def test_a_product_whose_operands_are_both_too_wide_is_refused() -> None:

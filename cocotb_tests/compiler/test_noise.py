@@ -45,4 +45,4 @@ def test_number_of_channels(n: int) -> None:
 
 def test_core_without_floats() -> None:
     with pytest.raises(CompileError, match="noise: needs mul, add and sfu pipes; the core has int, requant"):
-        compile_graph(preset("nano"), noise_graph(4))
+        compile_graph(preset("tiny"), noise_graph(4))

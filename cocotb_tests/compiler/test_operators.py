@@ -15,7 +15,7 @@ from compiler.ir import CompileError, Graph, Tensor
 from golden import operators
 from hdl.config import LpuConfig, MemoryGroup, preset
 
-NANO, SMALL, DUO, MEDIUM = (preset(name) for name in ("nano", "small", "duo", "medium"))
+NANO, SMALL, DUO, MEDIUM = (preset(name) for name in ("tiny", "small", "duo", "medium"))
 ONE_GROUP = SMALL.replace(name="one", data_groups=(MemoryGroup(4, 1024),), data_groups_per_position=1)
 """All operands in one data group: no two reads in the same cycle."""
 cores = pytest.mark.parametrize("config", [SMALL, DUO], ids=lambda config: config.name)

@@ -53,7 +53,7 @@ def live_together(passes: list[Pass], placement: Placement) -> Iterator[tuple[Te
         yield from combinations(always | waiting | {p.output}, 2)
 
 
-@pytest.mark.parametrize("name", ["nano", "small", "duo", "medium"])
+@pytest.mark.parametrize("name", ["tiny", "small", "duo", "medium"])
 def test_live_tensors_share_no_row(name: str) -> None:
     config = preset(name)
     passes, placement = placed(config, chain_graph(config, 3, 2 * config.lanes - 1))

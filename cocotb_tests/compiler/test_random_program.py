@@ -14,11 +14,11 @@ from golden.units.vector import VectorTwin
 from hdl.config import Direction, LpuConfig, PipeKind, SwitchOp, preset
 from hdl.isa import PIPE_LATENCY, PIPES, Opcode, queues, stream_direction
 
-PRESETS = ("nano", "small", "ulx3s", "duo")
+PRESETS = ("nano", "tiny", "small", "ulx3s", "duo")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nano", "small", "ulx3s"])
+@pytest.mark.parametrize("name", ["tiny", "small", "ulx3s"])
 def test_at_most_four_dozen_seeds_cover_everything(name: str) -> None:
     """Stops at the seed that completes the coverage."""
     config = preset(name)
@@ -64,7 +64,7 @@ def _taken_at_once(config: LpuConfig, seed: int) -> dict[PipeKind, set[int]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["nano", "small"])
+@pytest.mark.parametrize("name", ["tiny", "small"])
 def test_results_are_handed_on_with_a_pipe_full_of_elements(name: str) -> None:
     """In more successive cycles than the pipe has stages."""
     config = preset(name)

@@ -22,6 +22,7 @@ from hdl.isa import (
     IntOp,
     MulOp,
     Opcode,
+    RequantOp,
     SfuOp,
     Source,
     east,
@@ -30,7 +31,7 @@ from hdl.isa import (
 )
 
 I = Instruction.of  # noqa: E741
-NANO, SMALL, DUO = preset("nano"), preset("small"), preset("duo")
+NANO, SMALL, DUO = preset("tiny"), preset("small"), preset("duo")
 Programs = dict[str, list[Instruction]]
 
 
@@ -181,11 +182,48 @@ def test_a_square_takes_both_operands_from_one_stream() -> None:
 
 
 def test_operations_and_sources_are_those_of_the_core() -> None:
-    text = "op = 13: must be an operation of INT on 'nano', PASS, "
+    text = "op = 13: must be an operation of INT on 'tiny', PASS, "
     rejects(NANO, {"vxm0.i": program(I(Opcode.ALU, op=IntOp.FMAX, x_from=Source.INT))}, text, [])
-    text = "x_from = 5: must be STREAM, INT, REQUANT in the INT pipe of 'nano'"
+    text = "x_from = 5: must be STREAM, INT, REQUANT in the INT pipe of 'tiny'"
     rejects(NANO, {"vxm0.i": program(I(Opcode.ALU, x_from=Source.ADD))}, text, [])
     rejects(NANO, {"vxm0.m": program()}, "unknown queue 'vxm0.m'", [])
+
+
+# ------------------------------- a core whose REQUANT takes the lanes one by one
+
+REAL = preset("nano")
+SERIAL = I(Opcode.ALU, op=RequantOp.SHR, x_from=Source.INT, y_from=Source.IMM)
+
+
+def serial_program(distance: int, taken: int) -> Programs:
+    """INT in cycle 3, REQUANT of it in 4 and again ``distance`` later, INT takes the first result in ``taken``."""
+    load, take = I(Opcode.ALU, x=east(0)), I(Opcode.ALU, x_from=Source.REQUANT)
+    pause = [distance - 1] if distance > 1 else []
+    return {
+        "d0.r": program(READ),
+        "vxm0.i": program(3, load, taken - 4, take),
+        "vxm0.q": program(4, SERIAL, *pause, SERIAL),
+    }
+
+
+def test_a_serial_requant_takes_a_cycle_a_lane_and_its_latency() -> None:
+    """3 cycles of its pipe and one for each of the 4 lanes."""
+    memory: list[InitialRows] = [("d0", 0, 1)]
+    verify(REAL, serial_program(4, 11), memory)
+    text = "reads the result register of REQUANT, whose first value stands there from cycle 11 on"
+    rejects(REAL, serial_program(4, 10), text, memory)
+    for distance in (1, 2, 3):
+        text = f"cycle {4 + distance}: vxm0.q pc {2 + (distance > 1)} '{SERIAL}' begins while vxm0.q pc 1 '{SERIAL}', "
+        rejects(REAL, serial_program(distance, 11), text + "issued in cycle 4, takes 4 cycles", memory)
+    back_to_back = serial_program(4, 11) | {"vxm0.q": program(4, SERIAL.replace(count=2, gap=2))}
+    rejects(REAL, back_to_back, "cycle 7: vxm0.q pc 1", memory)
+
+
+def test_what_nano_lacks() -> None:
+    rejects(REAL, {"vxm0.q": program(SERIAL.replace(x_from=Source.STREAM))}, "x_from = 0: must be INT in the", [])
+    text = "op = 6: must be an operation of INT on 'nano', PASS, "
+    rejects(REAL, {"vxm0.i": program(I(Opcode.ALU, op=IntOp.AND))}, text, [])
+    rejects(REAL, {"w0.w": program()}, "unknown queue 'w0.w'", [])
 
 
 def test_swaps_stay_in_a_superlane() -> None:
@@ -337,7 +375,7 @@ def test_index_lanes(change: dict[str, int], text: str) -> None:
 
 def test_index_lane_is_in_the_superlane_of_nano() -> None:
     step = I(Opcode.GATHER, lane=4, stream=east(0))
-    rejects(preset("nano"), {"w0.r": program(step)}, "lane = 4: must be in 0..3", [])
+    rejects(preset("tiny"), {"w0.r": program(step)}, "lane = 4: must be in 0..3", [])
 
 
 def test_accumulator_rows_exist() -> None:

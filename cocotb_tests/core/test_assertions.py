@@ -14,7 +14,7 @@ from sim.run import play
 from sim.script import Op, Script
 
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
-CHECKED = preset("nano").replace(name="checked", data_groups=(MemoryGroup(4, 100),) * 2)
+CHECKED = preset("tiny").replace(name="checked", data_groups=(MemoryGroup(4, 100),) * 2)
 """100 rows, so that there are addresses without a row."""
 UNCHECKED = CHECKED.replace(assertions=False)
 STATUS = (Register.CYCLES, Register.ERRORS, Register.ERROR_QUEUE, Register.ERROR_CYCLE)

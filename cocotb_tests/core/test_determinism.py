@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.rtl, pytest.mark.slow]
 FILLS = 4
 
 
-@pytest.mark.parametrize("preset_name", ["nano", "small"])
+@pytest.mark.parametrize("preset_name", ["tiny", "small"])
 @pytest.mark.parametrize("seed", [100, 101])
 def test_cycles_and_issues_do_not_depend_on_data(preset_name: str, seed: int, tmp_path: Path) -> None:
     """Random bytes, also for indices and requantisation words; all zeros; the results differ, their cycles do not."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cocotb_tests.core.programs import END, Item, programs, random_bytes, traced
+from hdl.config import LpuConfig
 from hdl.isa import Instruction, Opcode, queues, west
 from hdl.link.hostmap import DEVICE_ID, Register, memory_groups, program_address, sram_address
 from sim.build import build
@@ -15,7 +16,7 @@ from sim.run import play
 from sim.script import HostError, Op, Script, as_rows
 
 pytestmark = pytest.mark.rtl
-CONFIG = traced("nano")
+CONFIG, NANO = traced("tiny"), traced("nano")
 
 
 class RawScript(Script):
@@ -64,9 +65,9 @@ def test_a_second_run_repeats_the_first() -> None:
     assert [int(words[run][0]) for run in runs] == [12 + 9 + CONFIG.superlanes] * 3
 
 
-def refused(script: Script, verb: str, address: int) -> None:
+def refused(script: Script, verb: str, address: int, config: LpuConfig = CONFIG) -> None:
     with pytest.raises(HostError, match=re.escape(f"core refused {verb} of host address {address:#010x}")):
-        play(build(CONFIG), [script])
+        play(build(config), [script])
 
 
 @pytest.mark.parametrize("address", [sram_address(CONFIG, CONFIG.unit("d0"), 0) | 1 << 29, int(Register.CONTROL), 99])
@@ -74,6 +75,19 @@ def test_reads_of_nothing_are_refused(address: int) -> None:
     script = RawScript(CONFIG)
     script.read_word(address)
     refused(script, "READ", address)
+
+
+def test_weights_that_only_the_host_writes_cannot_be_read() -> None:
+    """They are write only; the data groups of the same core are not."""
+    script, rows = RawScript(NANO), random_bytes(np.random.default_rng(2), 2, NANO.lanes)
+    script.write_rows("w0", [3, 255], rows)
+    script.write_rows("d0", [3, 127], rows)
+    part = script.read_rows("d0", [3, 127])
+    (words,) = play(build(NANO), [script])
+    assert as_rows(NANO, words[part]).tolist() == rows.tolist()
+    address = sram_address(NANO, NANO.unit("w0"), 3)
+    script.read_word(address)
+    refused(script, "READ", address, NANO)
 
 
 def test_programs_cannot_be_read() -> None:

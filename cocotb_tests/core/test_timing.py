@@ -16,7 +16,7 @@ from hdl.isa import CONTROL_OPCODES, SWITCH_LATENCY, Opcode, queue, timing
 from sim.run import Job, JobResult, run_programs
 
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
-PRESETS = ("nano", "small", "ulx3s", "duo")
+PRESETS = ("tiny", "small", "ulx3s", "duo")
 
 
 def job(scenario: Scenario, items: list[Item], trace: Path | None = None) -> Job:
@@ -65,10 +65,12 @@ def test_latencies_of_the_trace(preset_name: str) -> None:
 
 
 def check_latency(config: LpuConfig, item: Item, trace: list[Event]) -> None:
-    """TRANSPOSE reports with the other switch results, a WRITE when the SRAM takes its row, LW not at all."""
+    """TRANSPOSE reports with the other switch results, a WRITE when the SRAM takes its row, LW not at all, and a sum
+    that stands for a stream's register a cycle after it is announced.
+    """
     op, kind = item.instruction.op, queue(config, item.queue).kind
     func = SWITCH_LATENCY + config.superlanes - 1 if op is Opcode.TRANSPOSE else timing(config, kind, op).func
-    latency = 1 if func is None else func
+    latency = 1 if func is None else func + int(op is Opcode.ABC and config.sums_on_streams)
     own, count = [event for event in trace if event.queue == item.queue], item.instruction["count"]
     issued = range(item.cycle, item.cycle + count)
     assert {e.cycle for e in own if e.kind == "I"} >= set(issued)

@@ -268,7 +268,7 @@ _VECTOR = _group(
         "vector/operand.py",
         "registers = [source == Source[pipe.name] for pipe in self.registers]",
         "registers = [source == Source[pipe.name] for pipe in reversed(self.registers)]",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "register-early",
@@ -276,7 +276,7 @@ _VECTOR = _group(
         "vector/tile.py",
         "m.d.sync += Value.cast(take)",
         "m.d.comb += Value.cast(take)",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "command-early",
@@ -284,7 +284,7 @@ _VECTOR = _group(
         "vector/tile.py",
         "m.d.sync += [command.valid",
         "m.d.comb += [command.valid",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "streams-late",
@@ -292,7 +292,7 @@ _VECTOR = _group(
         "vector/tile.py",
         "m.d.comb += Value.cast(pick)",
         "m.d.sync += Value.cast(pick)",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "swap-lane",
@@ -300,7 +300,7 @@ _VECTOR = _group(
         "vector/tile.py",
         "self._lanes[i ^ 1 << k]",
         "self._lanes[(i + (1 << k)) % len(self._lanes)]",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "swap-distance",
@@ -308,7 +308,7 @@ _VECTOR = _group(
         "vector/operand.py",
         "(source == Source.SWAP) & (issue.swap == k)",
         "source == Source.SWAP",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "fold-always",
@@ -316,7 +316,7 @@ _VECTOR = _group(
         "vector/tile.py",
         "issue.fold & issue.first",
         "issue.first",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "fold-each",
@@ -324,7 +324,7 @@ _VECTOR = _group(
         "vector/tile.py",
         "Mux(issue.fold & issue.first,",
         "Mux(issue.fold,",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "byte-unsigned",
@@ -332,7 +332,7 @@ _VECTOR = _group(
         "vector/operand.py",
         "Mux(pick.narrow & low[7], Const(0xFFFFFF, 24), high)",
         "high",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "imm-unsigned",
@@ -340,7 +340,7 @@ _VECTOR = _group(
         "vector/operand.py",
         "bits[-1].replicate(32 - len(bits))",
         "Const(0, 32 - len(bits))",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "fold-begin",
@@ -356,7 +356,7 @@ _VECTOR = _group(
         "vector/operand.py",
         "Reach(config.readable(vector, field, pipe))",
         'Reach(config.readable(vector, "x", pipe))',
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "last-only",
@@ -364,15 +364,15 @@ _VECTOR = _group(
         "vector/tile.py",
         "(issue.last | ~issue.last_only)",
         "issue.last",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "result-early",
         "results are driven and logged a cycle early",
         "vector/tile.py",
-        "range(1, 2 + PIPE_LATENCY[pipe])",
-        "range(1, 1 + PIPE_LATENCY[pipe])",
-        "test_vector_tile[nano]",
+        "range(1, 2 + pipe_latency(self._config, pipe))",
+        "range(1, 1 + pipe_latency(self._config, pipe))",
+        "test_vector_tile[tiny]",
     ),
     (
         "single-stream",
@@ -380,7 +380,7 @@ _VECTOR = _group(
         "vector/tile.py",
         "(issue.out[1:3] == j)",
         "((issue.out[1:3] + 1)[:2] == j)",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "pipes-meet",
@@ -388,7 +388,7 @@ _VECTOR = _group(
         "vector/tile.py",
         "for b in bits[i + 1 :]",
         "for b in bits[i + 2 :]",
-        "test_vector_tile[nano]",
+        "test_vector_tile[tiny]",
     ),
     (
         "saturation",
@@ -490,8 +490,8 @@ _REQUANT = _group(
         "shr-rounds",
         "SHR rounds",
         "vector/requant_pipe.py",
-        "rounds.eq(op == RequantOp.REQUANT)",
-        "rounds.eq(shifts)",
+        "self._steps(m, shift, op == RequantOp.REQUANT)",
+        "self._steps(m, shift, shifts)",
         "test_requant_pipe[8]",
     ),
     (
@@ -517,6 +517,86 @@ _REQUANT = _group(
         "with m.If(valid2):",
         "with m.If(1):",
         "test_requant_pipe[8]",
+    ),
+)
+_SERIAL = _group(
+    "vector unit, lane by lane",
+    UNITS + "vector",
+    (
+        "serial-lane",
+        "every lane has the result of the first",
+        "vector/serial.py",
+        "with m.If(due[i]):",
+        "with m.If(due[0]):",
+        "test_vector_tile[nano]",
+    ),
+    (
+        "serial-operands",
+        "operands are not kept for the lanes that come later",
+        "vector/serial.py",
+        "Mux(valid, words[i][:bits], following)",
+        "words[i][:bits]",
+        "test_vector_tile[nano]",
+    ),
+    (
+        "serial-swap",
+        "SWAP takes an earlier lane's new result",
+        "vector/serial.py",
+        "& ~past.any()",
+        "",
+        "test_vector_tile[nano]",
+    ),
+    (
+        "serial-before",
+        "SWAP takes an earlier lane's result a cycle too late",
+        "vector/serial.py",
+        "gated([before[1 << k]], past[k])",
+        "gated([before[1]], past[k])",
+        "test_vector_tile[nano]",
+    ),
+    (
+        "serial-drive",
+        "results are driven a cycle early",
+        "vector/serial.py",
+        "driven.eq(due)]",
+        "driven.eq(Mux(ends, Value.cast(chosen), 0))]",
+        "test_vector_tile[nano]",
+    ),
+)
+_ICE40 = _group(
+    "iCE40 modules",
+    UNITS + "ice40",
+    (
+        "cells-sign",
+        "the lower half of x is multiplied signed",
+        "vector/product.py",
+        ".A_SIGNED(1'b0), .B_SIGNED(1'b1), .TOPOUTPUT_SELECT(2'b11)",
+        ".A_SIGNED(1'b1), .B_SIGNED(1'b1), .TOPOUTPUT_SELECT(2'b11)",
+        "test_product[16-ice40]",
+    ),
+    (
+        "cells-carry",
+        "the carry between the halves of a sum is lost",
+        "matrix/sum_register.py",
+        ".TOPADDSUB_CARRYSELECT(2'b10)",
+        ".TOPADDSUB_CARRYSELECT(2'b00)",
+        "test_sum_register[True-ice40]",
+    ),
+    (
+        "cells-choice",
+        "x3 is chosen for x2",
+        "choice.py",
+        "16'hE4AA",
+        "16'hE2AA",
+        "test_choice[ice40]",
+    ),
+    (
+        "cells-row",
+        "a word is written where the program is being read",
+        "memory/program.py",
+        "write_en ? write_row : read_row",
+        "read_row",
+        "test_program_memory[ice40]",
     ),
 )
 _MUL = _group(
@@ -708,7 +788,7 @@ _MATRIX = _group(
         "matrix/control.py",
         "m.d.sync += install_next.eq(",
         "m.d.comb += install_next.eq(",
-        "test_matrix_plane[nano]",
+        "test_matrix_plane[tiny]",
     ),
     (
         "start-always",
@@ -716,7 +796,7 @@ _MATRIX = _group(
         "matrix/control.py",
         "issue.start & (issue.walk | issue.first)",
         "issue.start",
-        "test_matrix_plane[nano]",
+        "test_matrix_plane[tiny]",
     ),
     (
         "walk-in-gaps",
@@ -724,7 +804,7 @@ _MATRIX = _group(
         "matrix/control.py",
         "Mux(issue.valid, row + 1, walked)",
         "row + 1",
-        "test_matrix_plane[nano]",
+        "test_matrix_plane[tiny]",
     ),
     (
         "accumulate-late",
@@ -732,7 +812,7 @@ _MATRIX = _group(
         "matrix/control.py",
         "PSUM_LATENCY = 4",
         "PSUM_LATENCY = 5",
-        "test_matrix_plane[nano]",
+        "test_matrix_plane[tiny]",
     ),
     (
         "tile-step",
@@ -746,9 +826,9 @@ _MATRIX = _group(
         "x-unsigned",
         "activations are multiplied unsigned",
         "matrix/supercell.py",
-        "self.x_next.lanes[span].as_signed()",
-        "self.x_next.lanes[span]",
-        "test_matrix_plane[nano]",
+        "weight.as_signed() * x.as_signed()",
+        "weight.as_signed() * x",
+        "test_matrix_plane[tiny]",
     ),
     (
         "quad-narrow",
@@ -775,6 +855,14 @@ _MATRIX = _group(
         "test_matrix_plane[ulx3s]",
     ),
     (
+        "moving-rows",
+        "the array of an iCE40 does not move on to an element's next rows",
+        "matrix/supercell.py",
+        "with m.If(self.x_next.works):",
+        "with m.If(0):",
+        "test_matrix_plane[nano_cells]",
+    ),
+    (
         "later-x",
         "each block of an element takes what is on the stream now",
         "matrix/supercell.py",
@@ -786,9 +874,17 @@ _MATRIX = _group(
         "half-a-sum",
         "a sum is driven with its first block",
         "matrix/accumulator.py",
-        "self.command.emit & blocks[-1]",
-        "self.command.emit & blocks[0]",
+        "self.command.block == blocks - 1 if blocks > 1",
+        "self.command.block == 0 if blocks > 1",
         "test_matrix_plane[ulx3s]",
+    ),
+    (
+        "only-row",
+        "the blocks of the only row do not move on",
+        "matrix/accumulator.py",
+        "zip(others, [*others[1:], newest], strict=False)",
+        "zip(others, others, strict=False)",
+        "test_matrix_plane[nano]",
     ),
     (
         "one-block",
@@ -796,7 +892,7 @@ _MATRIX = _group(
         "matrix/accumulator.py",
         "Cat(block_of(self._config, self.command), self.command.row)",
         "self.command.row",
-        "test_matrix_plane[ulx3s]",
+        "test_matrix_plane[few]",
     ),
 )
 _SWITCH = _group(
@@ -808,7 +904,7 @@ _SWITCH = _group(
         "switch/rotor.py",
         "_modulo(i - command.amount, lanes)",
         "_modulo(i + command.amount, lanes)",
-        "test_switch[nano]",
+        "test_switch[tiny]",
     ),
     (
         "shift-edge",
@@ -816,7 +912,7 @@ _SWITCH = _group(
         "switch/rotor.py",
         "(command.amount < i - lanes + 1)",
         "(command.amount <= i - lanes + 1)",
-        "test_switch[nano]",
+        "test_switch[tiny]",
     ),
     (
         "rotate-zeros",
@@ -824,7 +920,7 @@ _SWITCH = _group(
         "switch/rotor.py",
         "is_shift = is_op(self._config, command, SwitchOp.SHIFT)",
         "is_shift = (command.op == Opcode.SHIFT) | (command.op == Opcode.ROTATE)",
-        "test_switch[nano]",
+        "test_switch[tiny]",
     ),
     (
         "permute-range",
@@ -832,7 +928,7 @@ _SWITCH = _group(
         "switch/tile.py",
         "lane < self._lanes",
         "lane <= self._lanes",
-        "test_switch[nano]",
+        "test_switch[tiny]",
     ),
     (
         "select-boundary",
@@ -840,7 +936,7 @@ _SWITCH = _group(
         "switch/tile.py",
         "at.amount <= i",
         "at.amount < i",
-        "test_switch[nano]",
+        "test_switch[tiny]",
     ),
     (
         "transpose-early",
@@ -848,7 +944,7 @@ _SWITCH = _group(
         "switch/transposer.py",
         "m.d.sync += after.eq(drive)",
         "m.d.comb += after.eq(drive)",
-        "test_switch[nano]",
+        "test_switch[tiny]",
     ),
     (
         "transpose-straight",
@@ -872,7 +968,7 @@ _SWITCH = _group(
         "switch/tile.py",
         "[one_of(group, code), *(",
         "[group[0], *(",
-        "test_switch[nano]",
+        "test_switch[tiny]",
     ),
     (
         "single-in-wide",
@@ -880,7 +976,7 @@ _SWITCH = _group(
         "switch/tile.py",
         "Mux(at.wide, 0, merged[:8])",
         "merged[:8]",
-        "test_switch[nano]",
+        "test_switch[tiny]",
     ),
 )
 _LINK = _group(
@@ -930,9 +1026,21 @@ _LINK = _group(
         "wrong-side",
         "rows of the east hemisphere are read from the west",
         "link/host.py",
-        "self.captured[self._side]",
-        "self.captured[0]",
+        "Mux(self._side, captured[1], captured[0])",
+        "captured[0]",
         "test_sram_read[3]",
+    ),
+)
+_HOST_OF_CORE = _group(
+    "host port",
+    CORE + "host",
+    (
+        "weights-read",
+        "weights that nothing drives towards the host are read all the same",
+        "link/host.py",
+        "not self._config.drivable(unit)",
+        "False",
+        "test_weights_that_only_the_host_writes_cannot_be_read",
     ),
 )
 _FABRIC = _group(
@@ -1021,7 +1129,7 @@ _WIRING = (
             "core.py",
             "head.index_low.eq(index[0])",
             "head.index_low.eq(index[1])",
-            "test_operands_and_results_are_there_in_their_cycle_only[nano]",
+            "test_operands_and_results_are_there_in_their_cycle_only[tiny]",
         ),
     ),
     *_group(
@@ -1044,12 +1152,15 @@ FAULTS = (
     *_VECTOR,
     *_INT,
     *_REQUANT,
+    *_SERIAL,
+    *_ICE40,
     *_MUL,
     *_ADD,
     *_SFU,
     *_MATRIX,
     *_SWITCH,
     *_LINK,
+    *_HOST_OF_CORE,
     *_FABRIC,
     *_WIRING,
 )

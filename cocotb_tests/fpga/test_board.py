@@ -17,7 +17,7 @@ from hdl.link.hostmap import DEVICE_ID, Register, program_address, program_words
 from hdl.link.protocol import Code, Operation, crc_bytes, write_words
 
 pytestmark = pytest.mark.rtl
-CONFIG = preset("nano")
+CONFIG = preset("tiny")
 ROW = sram_address(CONFIG, CONFIG.unit("d0"), 5)
 OTHER_ROW = sram_address(CONFIG, CONFIG.unit("w0"), 9)
 VALUES = 0x04030201, 0xF1E2D3C4

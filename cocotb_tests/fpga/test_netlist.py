@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fpga.netlist import ice40_netlist
-from hdl.config import MemoryGroup, preset
+from hdl.config import preset
 from models.digits.data import load_split
 from models.digits.evaluate import compile_digits, evaluate
 from models.digits.model import FloatModel, quantise
@@ -17,20 +17,7 @@ from sim.run import run_image
 
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
 
-CORE = preset("nano").replace(
-    name="straight_nano",
-    switch_ops=(),
-    data_groups=(MemoryGroup(4, 128),),
-    data_groups_per_position=1,
-    indexed=False,
-    program_rows=256,
-    count_bits=5,
-    gap_bits=4,
-    stride_bits=3,
-    loop_levels=0,
-    trace=True,
-)
-"""``nano`` without what the digits can do without."""
+CORE = preset("nano").replace(trace=True)
 
 
 @pytest.fixture(scope="module")

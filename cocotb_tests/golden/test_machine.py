@@ -16,7 +16,7 @@ from hdl.config import LpuConfig, MemoryGroup, preset
 from hdl.isa import Instruction, IntOp, IsaError, Opcode, RequantOp, Source, east, west
 from hdl.link.hostmap import ErrorFlag
 
-NANO, SMALL, DUO = preset("nano"), preset("small"), preset("duo")
+NANO, SMALL, DUO = preset("tiny"), preset("small"), preset("duo")
 TWIN_NANO = NANO.replace(name="nano2", hemispheres=2)
 END = Instruction.of(Opcode.END)
 

@@ -15,7 +15,7 @@ from golden.numerics import Int32, NumericsError
 from hdl.config import LpuConfig, preset
 from hdl.isa import IntOp, RequantOp
 
-NANO, SMALL = preset("nano"), preset("small")
+NANO, SMALL = preset("tiny"), preset("small")
 EDGES = [-(2**31), -(2**31) + 1, -129, -128, -3, -2, -1, 0, 1, 2, 3, 127, 128, 2**31 - 1]
 
 
@@ -154,7 +154,7 @@ def test_pack_requant_word() -> None:
 @pytest.mark.parametrize(
     ("multiplier", "shift", "message"),
     [
-        (256, 0, r"config 'nano': requant multiplier = 256: must be in 0\.\.255"),
+        (256, 0, r"config 'tiny': requant multiplier = 256: must be in 0\.\.255"),
         (-1, 0, r"requant multiplier = -1: must be in 0\.\.255"),
         (1, 64, r"requant shift = 64: must be in 0\.\.63"),
         (1, -1, r"requant shift = -1: must be in 0\.\.63"),
@@ -189,7 +189,7 @@ def test_choose_requant_edges() -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])
 def test_choose_requant_rejects_what_is_no_scale(scale: float) -> None:
-    with pytest.raises(NumericsError, match=r"config 'nano': scale = \S+: must be positive and finite"):
+    with pytest.raises(NumericsError, match=r"config 'tiny': scale = \S+: must be positive and finite"):
         numerics.choose_requant(NANO, scale)
 
 

@@ -16,7 +16,7 @@ from golden.units.vector import Entering, VectorError, VectorTwin
 from hdl.config import LpuConfig, MemoryGroup, PipeKind, preset
 from hdl.isa import AddOp, Element, Instruction, IntOp, MulOp, Opcode, RequantOp, SfuOp, Source, east, west
 
-NANO, SMALL, DUO = preset("nano"), preset("small"), preset("duo")
+NANO, SMALL, DUO = preset("tiny"), preset("small"), preset("duo")
 
 
 def element(opcode: Opcode, number: int = 0, addr: int = 0, **values: int) -> Element:

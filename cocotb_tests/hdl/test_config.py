@@ -32,6 +32,7 @@ BROKEN = [
     ("mxm_planes", 0, "an integer in 1..4"),
     ("mac_rows", 17, "an integer in 1..16"),
     ("mac_rows", 6, "a divisor of the superlane's lanes"),
+    ("lane_by_lane", True, "False with fp32 pipes, two hemispheres, or more than 4 inward streams"),
     ("weight_groups", (), "a tuple of 1..64 MemoryGroup"),
     ("weight_groups", (MemoryGroup(8, 512),), "groups of 16 slices each"),
     ("data_groups", [MemoryGroup(4, 512)], "a tuple of 1..64 MemoryGroup"),
@@ -69,6 +70,9 @@ BROKEN = [
     ("stride_bits", 2, "an integer in 3..15"),
     ("stride_bits", 16, "an integer in 3..15"),
     ("indexed", 0, "True or False"),
+    ("bitwise", 1, "True or False"),
+    ("weights_from_host", None, "True or False"),
+    ("weights_beside_data", 1, "True or False"),
     ("trace", 1, "True or False"),
     ("assertions", None, "True or False"),
 ]
@@ -97,7 +101,9 @@ def test_two_hemispheres_need_data_streams_outward_on_both_sides() -> None:
 
 
 def test_unknown_names_list_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="unknown preset 'smal'; presets: nano, small, ulx3s, duo, medium, groq"):
+    with pytest.raises(
+        ConfigError, match="unknown preset 'smal'; presets: nano, tiny, small, ulx3s, duo, medium, groq"
+    ):
         preset("smal")
     with pytest.raises(ConfigError, match="unknown field 'lane'; known: acc_rows, assertions"):
         preset("small").replace(lane=4)

@@ -16,6 +16,7 @@ from hdl.isa import (
     Opcode,
     QueueKind,
     Source,
+    can_drive,
     can_fold,
     control_fields,
     decode,
@@ -59,7 +60,7 @@ def test_words_are_reversible(config: LpuConfig, kind: QueueKind) -> None:
 
 def test_a_word_by_hand() -> None:
     """nano's WRITE: opcode 5 bits, count 8, gap 6, wide 1, addr 10, stride 10, mask 1, stream 4, lane 4, spread 1."""
-    nano = PRESETS["nano"]
+    nano = PRESETS["tiny"]
     instruction = Instruction.of(Opcode.WRITE, count=3, gap=2, wide=1, addr=0x155, stride=-1, stream=west(5))
     word = encode(nano, QueueKind.MEM_WRITE, instruction)
     fields = [(10, 5), (3, 8), (2, 6), (1, 1), (0x155, 10), (0x3FF, 10), (0, 1), (11, 4)]
@@ -99,11 +100,11 @@ def test_a_vector_word_by_hand() -> None:
 )
 def test_refused_instructions(instruction: Instruction, message: str) -> None:
     with pytest.raises(IsaError, match=message):
-        encode(PRESETS["nano"], QueueKind.MEM_READ, instruction)
+        encode(PRESETS["tiny"], QueueKind.MEM_READ, instruction)
 
 
 def test_refused_words() -> None:
-    nano = PRESETS["nano"]
+    nano = PRESETS["tiny"]
     with pytest.raises(IsaError, match="word 0x6: illegal opcode 6"):
         decode(nano, QueueKind.MEM_READ, 6)
     with pytest.raises(IsaError, match=r"ABC: not an instruction of a mem\.r queue"):
@@ -167,7 +168,7 @@ def test_queues_are_named_after_their_slice_port() -> None:
     memory = ["w0.r", "w0.w", "d0.r", "d0.w", "d1.r", "d1.w", "d2.r", "d2.w"]
     assert names == ["mxm0.w", "mxm0.a", "sxm0", *memory, "vxm0.i", "vxm0.m", "vxm0.a", "vxm0.s"]
     assert [q.name for q in queues(PRESETS["duo"])][-5:] == ["vxm0.i", "vxm0.q", "vxm0.m", "vxm0.a", "vxm0.s"]
-    assert [q.name for q in queues(PRESETS["nano"])][-2:] == ["vxm0.i", "vxm0.q"]
+    assert [q.name for q in queues(PRESETS["tiny"])][-2:] == ["vxm0.i", "vxm0.q"]
     with pytest.raises(IsaError, match=r"unknown queue 'd3\.r'; queues: mxm0\.w"):
         queue(small, "d3.r")
 
@@ -178,7 +179,8 @@ def test_sources_and_operations_are_those_of_the_pipes_that_exist(config: LpuCon
         for field in ("x", "y"):
             registers = [REGISTERS[source] for source in sources(config, pipe, field) if source in REGISTERS]
             assert set(registers) <= set(config.pipes)
-        assert sources(config, pipe, "x")[0] is Source.STREAM
+        assert sources(config, pipe, "x")[0] is (Source.STREAM if can_drive(config, pipe) else Source.INT)
+        assert can_drive(config, pipe) == (pipe is not PipeKind.REQUANT or not config.lane_by_lane)
         names = {f.name for f in unit_fields(config, PIPE_QUEUES[pipe])}
         assert ("y_from" in names) == bool(sources(config, pipe, "y"))
         assert ("fold" in names) == can_fold(pipe)

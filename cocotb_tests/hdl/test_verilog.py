@@ -18,7 +18,7 @@ REPEATED = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nano", "small"])
+@pytest.mark.parametrize("name", ["tiny", "small"])
 def test_verilator_lints_it_without_errors(name: str, tmp_path: Path) -> None:
     """Alone, nothing else on the command line; width warnings are Amaranth's style."""
     source = tmp_path / "core.v"

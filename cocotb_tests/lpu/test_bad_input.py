@@ -25,7 +25,7 @@ from hdl.config import LpuConfig, preset
 from lpu.commands.run import save_outputs
 from lpu.main import main
 
-NANO = preset("nano")
+NANO = preset("tiny")
 ROOT = Path(__file__).parents[2]
 Refuses = Callable[..., None]
 
@@ -131,7 +131,7 @@ def test_every_field_has_its_bad_values() -> None:
 
 @pytest.mark.parametrize(("line", "rule"), [case for cases in BAD_FIELDS.values() for case in cases])
 def test_config_values(refuses: Refuses, tmp_path: Path, line: str, rule: str) -> None:
-    (tmp_path / "core.toml").write_text(f'base = "nano"\n{line}\n')
+    (tmp_path / "core.toml").write_text(f'base = "tiny"\n{line}\n')
     refuses(f"core.toml: (config 'core': )?{rule}.*", "isa", "--preset", "core.toml")
 
 
@@ -141,9 +141,9 @@ def test_config_values(refuses: Refuses, tmp_path: Path, line: str, rule: str) -
         (b"lanes == 16", r"Invalid value \(at line 1, column 8\): must be TOML"),
         (b"\xff\xfe", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte: must be TOML"),
         (b"a = " + b"[" * 5000, ".*: must be TOML"),
-        (b'base = "nano"\nlane = 4', "lane = 4: unknown field; known: base, name, lanes, .*"),
-        (b'base = "tiny"', "base = 'tiny': must be one of nano, small, .*"),
-        (b"base = [1]", r"base = \[1\]: must be one of nano, small, .*"),
+        (b'base = "tiny"\nlane = 4', "lane = 4: unknown field; known: base, name, lanes, .*"),
+        (b'base = "mini"', "base = 'mini': must be one of nano, tiny, small, .*"),
+        (b"base = [1]", r"base = \[1\]: must be one of nano, tiny, small, .*"),
         (b"lanes = 16", "streams_east, streams_west, .* data_groups: must be given, or base = one of nano, .*"),
         (b"", "lanes, streams_east, .*: must be given, or base = one of nano, .*"),
     ],
@@ -155,7 +155,7 @@ def test_config_files(refuses: Refuses, tmp_path: Path, content: bytes, message:
 
 def test_config_files_that_are_none(refuses: Refuses, tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
-    (tmp_path / "two words.toml").write_text('base = "nano"')
+    (tmp_path / "two words.toml").write_text('base = "tiny"')
     refuses("none.toml: No such file or directory: must be a TOML file", "isa", "--preset", "none.toml")
     refuses("folder.toml: Is a directory: must be a TOML file", "verilog", "--preset", "folder.toml")
     refuses("two words.toml: name = 'two words': must be 1..40 .*", "isa", "--preset", "two words.toml")
@@ -164,9 +164,9 @@ def test_config_files_that_are_none(refuses: Refuses, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("fuzz --preset giant", "unknown preset 'giant'; presets: nano, small, ulx3s, duo, medium, groq"),
-        ("fuzz --preset nano --seeds 3-1", "Invalid value for '--seeds': '3-1': must be A or A-B with A <= B"),
-        ("fuzz --preset nano --length 3", "Invalid value for '--length': 3 is not in the range 20<=x<=100000."),
+        ("fuzz --preset giant", "unknown preset 'giant'; presets: nano, tiny, small, ulx3s, duo, medium, groq"),
+        ("fuzz --preset tiny --seeds 3-1", "Invalid value for '--seeds': '3-1': must be A or A-B with A <= B"),
+        ("fuzz --preset tiny --length 3", "Invalid value for '--length': 3 is not in the range 20<=x<=100000."),
         ("digits --images 0", "Invalid value for '--images': 0 is not in the range 1<=x<=.*"),
         ("compile matmul 1 x 1 -o image", "Invalid value for 'K': 'x' is not a valid integer range."),
         ("compile matmul 1 0 1 -o image", "Invalid value for 'K': 0 is not in the range x>=1."),
@@ -174,7 +174,7 @@ def test_config_files_that_are_none(refuses: Refuses, tmp_path: Path) -> None:
         ("compile matmul 1 700 700 -o image", "out of memory: 'w' int8 .* does not fit the weight groups of .*"),
         ("compile matmul 1 2 9999999999999999999999 -o image", "matmul 1x2x9+: operand of .*: must fit the 491520 .*"),
         ("bench matmul 1 999999 999999", "matmul .*: operand of 999998000001 bytes: must fit the 491520 of 'small'"),
-        ("compile matmul 9 160 160 --preset nano -o image", "matmul .*: must fit the 8192 of 'nano'"),
+        ("compile matmul 9 160 160 --preset tiny -o image", "matmul .*: must fit the 8192 of 'tiny'"),
         ("compile nothing -o image", "No such command 'nothing'."),
     ],
 )
@@ -441,7 +441,7 @@ def test_lines(refuses: Refuses, tmp_path: Path, text: str, message: str) -> Non
             at(4, r"mxm0.w pc 1 .*: count = 1: must be a multiple of 2 \(cycles of a tile\) with install"),
         ),
         (
-            'base = "nano"',
+            'base = "tiny"',
             program("", {"w0.r": "GATHER lane=4 stream=E0"}),
             at(0, "w0.r pc 0 .*: lane = 4: must be in 0..3"),
         ),
@@ -475,7 +475,7 @@ def test_program_files(refuses: Refuses, tmp_path: Path) -> None:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """y [2, 4] of x [2, 8] on nano."""
+    """y [2, 4] of x [2, 8] on tiny."""
     path = tmp_path / "image"
     compile_graph(NANO, matmul_graph(NANO, 2, 8, 4)).image.save(path)
     return path
@@ -489,7 +489,7 @@ def test_truncated_images(refuses: Refuses, image: Path) -> None:
         rule = "must be at least the 50 of a header" if length < 50 else r"must be \d+ by its header"
         if length < 8 and command == "run":
             rule = "a llama2.c checkpoint has 28 of header"
-        refuses(f"image: .*{rule}", command, "image", "--preset", "nano")
+        refuses(f"image: .*{rule}", command, "image", "--preset", "tiny")
 
 
 def test_flipped_bits(refuses: Refuses, image: Path) -> None:
@@ -498,15 +498,15 @@ def test_flipped_bits(refuses: Refuses, image: Path) -> None:
         image.write_bytes(data[: bit // 8] + bytes([data[bit // 8] ^ 1 << bit % 8]) + data[bit // 8 + 1 :])
         command = ("run", "disasm")[number % 2]
         refuses(
-            "image: (magic|version|payload|SHA-256|not a llama2.c) .*: must be .*", command, "image", "--preset", "nano"
+            "image: (magic|version|payload|SHA-256|not a llama2.c) .*: must be .*", command, "image", "--preset", "tiny"
         )
 
 
 def test_images_of_another_core(refuses: Refuses, image: Path, tmp_path: Path) -> None:
-    (tmp_path / "nano.toml").write_text('base = "nano"\nprogram_rows = 128')
-    message = rf"image: config fingerprint {NANO.fingerprint:#010x} \('nano'\): must be 0x[0-9a-f]{{8}} of config '%s'"
+    (tmp_path / "mine.toml").write_text('base = "tiny"\nprogram_rows = 128')
+    message = rf"image: config fingerprint {NANO.fingerprint:#010x} \('tiny'\): must be 0x[0-9a-f]{{8}} of config '%s'"
     refuses(message % "small", "run", "image")
-    refuses(message % "nano", "disasm", "image", "--preset", "nano.toml")
+    refuses(message % "mine", "disasm", "image", "--preset", "mine.toml")
     refuses("image.lpu: magic .*: must be b'LPUIMAGE'", "disasm", _text_file(tmp_path / "image.lpu"))
 
 
@@ -518,7 +518,7 @@ def _text_file(path: Path) -> str:
 def test_payloads_that_no_compiler_wrote(refuses: Refuses, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for payload in (b"", b"PK\x03\x04", b"no archive"):
         monkeypatch.setattr("compiler.image._checked_payload", lambda *_, payload=payload: payload)
-        refuses("image: payload: .*: must be as ProgramImage.save writes it", "run", "image", "--preset", "nano")
+        refuses("image: payload: .*: must be as ProgramImage.save writes it", "run", "image", "--preset", "tiny")
 
 
 # ---------------------------------------------------------------------- inputs
@@ -543,7 +543,7 @@ def npy(path: Path, array: np.ndarray) -> Path:
 )
 def test_input_tensors(refuses: Refuses, image: Path, tmp_path: Path, array: np.ndarray, message: str) -> None:
     npy(tmp_path / "x.npy", array)
-    refuses(message, "run", "image", "--preset", "nano", "--input", "x=x.npy", "--output", "out", "--json", "figures")
+    refuses(message, "run", "image", "--preset", "tiny", "--input", "x=x.npy", "--output", "out", "--json", "figures")
 
 
 @pytest.mark.parametrize(
@@ -560,7 +560,7 @@ def test_input_tensors(refuses: Refuses, image: Path, tmp_path: Path, array: np.
 )
 def test_input_options(refuses: Refuses, image: Path, tmp_path: Path, options: str, message: str) -> None:
     npy(tmp_path / "x.npy", np.zeros((2, 8), np.int8))
-    refuses(message, "run", "image", "--preset", "nano", *options.split())
+    refuses(message, "run", "image", "--preset", "tiny", *options.split())
 
 
 def test_input_files(refuses: Refuses, image: Path, tmp_path: Path) -> None:
@@ -579,7 +579,7 @@ def test_input_files(refuses: Refuses, image: Path, tmp_path: Path) -> None:
     for name, content in contents.items():
         (tmp_path / f"{name}.npy").write_bytes(content)
         message = f"{name}.npy: .*: must be a .npy file of numbers"
-        refuses(message, "run", "image", "--preset", "nano", "--input", f"x={name}.npy")
+        refuses(message, "run", "image", "--preset", "tiny", "--input", f"x={name}.npy")
 
 
 # --------------------------------------------------------------------- outputs
@@ -588,12 +588,12 @@ WRITERS = {
     "asm": ("asm", "prog.lpu", "-o"),
     "compile matmul": ("compile", "matmul", 2, 8, 4, "-o"),
     "compile digits": ("compile", "digits", "-o"),
-    "verilog": ("verilog", "--preset", "nano", "-o"),
+    "verilog": ("verilog", "--preset", "tiny", "-o"),
     "isa": ("isa", "--markdown", "-o"),
-    "run --json": ("run", "image", "--preset", "nano", "--input", "x=x.npy", "--json"),
-    "run --trace": ("run", "image", "--preset", "nano", "--input", "x=x.npy", "--trace"),
-    "run --output": ("run", "image", "--preset", "nano", "--input", "x=x.npy", "--output"),
-    "bench matmul": ("bench", "matmul", 2, 8, 4, "--preset", "nano", "--json"),
+    "run --json": ("run", "image", "--preset", "tiny", "--input", "x=x.npy", "--json"),
+    "run --trace": ("run", "image", "--preset", "tiny", "--input", "x=x.npy", "--trace"),
+    "run --output": ("run", "image", "--preset", "tiny", "--input", "x=x.npy", "--output"),
+    "bench matmul": ("bench", "matmul", 2, 8, 4, "--preset", "tiny", "--json"),
 }
 
 

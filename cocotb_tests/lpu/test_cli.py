@@ -14,7 +14,7 @@ from hdl.config import PRESETS, preset
 from lpu.main import main
 from sim.compare import Comparison
 
-NANO = preset("nano")
+NANO = preset("tiny")
 
 
 def lpu(*args: object) -> Result:
@@ -67,7 +67,7 @@ def test_a_file_that_is_no_image_is_one_line(tmp_path: Path, command: str, found
 
 
 def test_a_program_that_does_not_fit_is_one_line() -> None:
-    result = lpu("bench", "matmul", 1, 4096, 4096, "--preset", "nano")
+    result = lpu("bench", "matmul", 1, 4096, 4096, "--preset", "tiny")
     assert result.exit_code == 2 and result.stderr.startswith("lpu: error: ") and result.stderr.count("\n") == 1
 
 
@@ -76,20 +76,20 @@ def test_an_error_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -
         raise ValueError("a bug")
 
     monkeypatch.setattr("lpu.commands.verilog.core_verilog", broken)
-    result = lpu("verilog", "--preset", "nano")
+    result = lpu("verilog", "--preset", "tiny")
     assert isinstance(result.exception, ValueError) and not isinstance(result.exception, click.ClickException)
 
 
 def test_verilog_writes_the_whole_core(tmp_path: Path) -> None:
     path = tmp_path / "new" / "core.v"
-    assert lpu("verilog", "--preset", "nano", "-o", path).exit_code == 0
+    assert lpu("verilog", "--preset", "tiny", "-o", path).exit_code == 0
     text = path.read_text()
     assert "module lpu_core(" in text and text.rstrip().endswith("endmodule") and "trace__" not in text
-    assert lpu("verilog", "--preset", "nano").stdout == text
+    assert lpu("verilog", "--preset", "tiny").stdout == text
 
 
 def test_isa_shows_every_instruction_with_its_bits() -> None:
-    result = lpu("isa", "--preset", "nano", "--markdown")
+    result = lpu("isa", "--preset", "tiny", "--markdown")
     assert result.exit_code == 0
     assert "| READ | 8 |  | 2 | stream <- SRAM[addr]." in result.stdout
     assert "| count | 12:5 | 8 | 1 .. 255 | elements to issue |" in result.stdout
@@ -103,24 +103,24 @@ def test_docs_isa_is_up_to_date() -> None:
 
 @pytest.mark.rtl
 def test_fuzz_counts_programs_and_differences() -> None:
-    result = lpu("fuzz", "--preset", "nano", "--seeds", "4-5", "--length", "60")
+    result = lpu("fuzz", "--preset", "tiny", "--seeds", "4-5", "--length", "60")
     assert result.exit_code == 0
-    assert "2 programs on nano, " in result.stdout and result.stdout.rstrip().endswith(": 0 differ")
+    assert "2 programs on tiny, " in result.stdout and result.stdout.rstrip().endswith(": 0 differ")
 
 
 def test_fuzz_names_the_seed_that_differs_and_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     results = [Comparison(100, 50, None), Comparison(90, 40, "cycle 7, queue d0.r: issue in rtl only")]
     monkeypatch.setattr("lpu.commands.fuzz.compare_random", lambda *_: results)
-    result = lpu("fuzz", "--preset", "nano", "--seeds", "8-9")
+    result = lpu("fuzz", "--preset", "tiny", "--seeds", "8-9")
     assert result.exit_code == 1
     assert "seed 9: cycle 7, queue d0.r: issue in rtl only\n" in result.stdout and "seed 8" not in result.stdout
-    assert "2 programs on nano, 90 elements in 190 cycles: 1 differ" in result.stdout
+    assert "2 programs on tiny, 90 elements in 190 cycles: 1 differ" in result.stdout
 
 
 @pytest.mark.rtl
 def test_bench_matmul_measures_what_was_predicted(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
-    result = lpu("bench", "matmul", 2, 8, 4, "--preset", "nano", "--json", path)
+    result = lpu("bench", "matmul", 2, 8, 4, "--preset", "tiny", "--json", path)
     assert result.exit_code == 0
     assert "8 of 8 values equal the golden operators; +0 cycles off" in result.stdout
     figures = json.loads(path.read_text())
@@ -133,7 +133,7 @@ def test_run_writes_outputs_figures_and_trace(tmp_path: Path) -> None:
     image.save(tmp_path / "image")
     np.save(tmp_path / "x.npy", matmul_input(2, 8, 0))
     files = {name: tmp_path / name for name in ("figures", "trace", "out")}
-    args: list[object] = ["--preset", "nano", "--input", f"x={tmp_path / 'x.npy'}"]
+    args: list[object] = ["--preset", "tiny", "--input", f"x={tmp_path / 'x.npy'}"]
     args += ["--output", files["out"], "--json", files["figures"], "--trace", files["trace"]]
     result = lpu("run", tmp_path / "image", *args)
     assert result.exit_code == 0 and "RTL = golden" in result.stdout
@@ -147,4 +147,4 @@ def test_run_wants_the_images_preset(tmp_path: Path) -> None:
     image = compile_graph(NANO, matmul_graph(NANO, 1, 4, 4)).image
     image.save(tmp_path / "image")
     result = lpu("run", tmp_path / "image", "--preset", "small")
-    assert result.exit_code == 2 and "('nano'): must be" in result.stderr and result.stderr.count("\n") == 1
+    assert result.exit_code == 2 and "('tiny'): must be" in result.stderr and result.stderr.count("\n") == 1

@@ -190,10 +190,10 @@ def test_a_mistake_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, tm
 
 def test_a_model_that_does_not_fit_is_a_table_and_one_line(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(ak42_bytes(random_llama(small_shape(), seed=3)))
-    result = run(tmp_path, "--preset", "nano")
+    result = run(tmp_path, "--preset", "tiny")
     assert (result.exit_code, result.stdout) == (2, "")
     *table, last = result.stderr.splitlines()
-    assert re.fullmatch(r"lpu: error: does not fit: [\d,]+ bytes in the weight groups of 'nano': .* 4,096", last)
+    assert re.fullmatch(r"lpu: error: does not fit: [\d,]+ bytes in the weight groups of 'tiny': .* 4,096", last)
     sizes = {line[:48].strip(): int(line.split()[-2].replace(",", "")) for line in table if line.endswith(" bytes")}
     weights = [name for name in sizes if "weights" in name or name.startswith(("embedding and", "keys"))]
     assert f"{sum(sizes[name] for name in weights):,} bytes in the weight groups" in last

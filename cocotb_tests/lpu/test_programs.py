@@ -20,7 +20,7 @@ from sim.compare import golden_image
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "relu.lpu"
-NANO, SMALL = preset("nano"), preset("small")
+NANO, SMALL = preset("tiny"), preset("small")
 
 
 def lpu(*args: object) -> Result:
@@ -50,10 +50,10 @@ def test_disasm_prints_what_asm_reads(tmp_path: Path) -> None:
 
 
 def test_compile_matmul(tmp_path: Path) -> None:
-    result = lpu("compile", "matmul", 2, 8, 4, "--preset", "nano", "-o", tmp_path / "image")
+    result = lpu("compile", "matmul", 2, 8, 4, "--preset", "tiny", "-o", tmp_path / "image")
     assert result.exit_code == 0
     image = ProgramImage.load(tmp_path / "image", NANO)
-    assert f"{image.cycles} cycles on 'nano'" in result.stdout and "│ mxm0.a │" in result.stdout
+    assert f"{image.cycles} cycles on 'tiny'" in result.stdout and "│ mxm0.a │" in result.stdout
     assert result.stdout.endswith("input x: int8 [2, 8]\noutput y: int8 [2, 4]\n")
 
 
@@ -89,10 +89,10 @@ queue d1.w:
 @pytest.mark.rtl
 def test_a_hand_written_program_runs_on_the_rtl(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(NANO_RELU)
-    assert lpu("asm", tmp_path / "text", "-o", tmp_path / "image", "--preset", "nano").exit_code == 0
+    assert lpu("asm", tmp_path / "text", "-o", tmp_path / "image", "--preset", "tiny").exit_code == 0
     x = np.arange(-8, 8, dtype=np.int8).reshape(4, 4)
     np.save(tmp_path / "x.npy", x)
-    options = ["--preset", "nano", "--input", f"x={tmp_path}/x.npy", "--output", tmp_path]
+    options = ["--preset", "tiny", "--input", f"x={tmp_path}/x.npy", "--output", tmp_path]
     result = lpu("run", tmp_path / "image", *options)
     assert result.exit_code == 0 and "RTL = golden" in result.stdout, result.output
     assert np.array_equal(np.load(tmp_path / "y.npy"), np.maximum(x, 0))

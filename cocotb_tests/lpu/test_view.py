@@ -35,7 +35,7 @@ from models.digits.model import FloatModel, quantise
 from models.stories.corpus import HELD_OUT_PATH
 
 ROOT = Path(__file__).parents[2]
-NANO, SMALL, DUO = preset("nano"), preset("small"), preset("duo")
+NANO, SMALL, DUO = preset("tiny"), preset("small"), preset("duo")
 
 
 def _digits(config: LpuConfig) -> Graph:
@@ -43,7 +43,7 @@ def _digits(config: LpuConfig) -> Graph:
 
 
 GRAPHS = {
-    "digits on nano": (NANO, _digits(NANO)),
+    "digits on tiny": (NANO, _digits(NANO)),
     "digits on small": (SMALL, _digits(SMALL)),
     "matmul on duo": (DUO, matmul_graph(DUO, 6, 40, 70)),
     "matmul with LOOP": (SMALL, matmul_graph(SMALL, 16, 64, 48)),
@@ -495,9 +495,9 @@ def test_view_shows_a_part(tmp_path: Path) -> None:
 
 
 def test_view_of_an_image_has_the_boxes_of_its_programs(tmp_path: Path) -> None:
-    assert lpu("compile", "matmul", 2, 8, 4, "--preset", "nano", "-o", tmp_path / "image").exit_code == 0
-    assert lpu("view", tmp_path / "image", "--preset", "nano", "-o", tmp_path / "a.html").exit_code == 0
-    assert lpu("view", "matmul", 2, 8, 4, "--preset", "nano", "-o", tmp_path / "b.html").exit_code == 0
+    assert lpu("compile", "matmul", 2, 8, 4, "--preset", "tiny", "-o", tmp_path / "image").exit_code == 0
+    assert lpu("view", tmp_path / "image", "--preset", "tiny", "-o", tmp_path / "a.html").exit_code == 0
+    assert lpu("view", "matmul", 2, 8, 4, "--preset", "tiny", "-o", tmp_path / "b.html").exit_code == 0
     a, b = (_data((tmp_path / name).read_text()) for name in ("a.html", "b.html"))
     assert a["queues"] != b["queues"]  # an image has no bounds
     assert [row[:3] for row in a["queues"]] == [row[:3] for row in b["queues"]]
@@ -558,7 +558,7 @@ def test_a_damaged_image_is_one_line(tmp_path: Path) -> None:
     data = path.read_bytes()
     for place in range(0, len(data), len(data) // 12):
         path.write_bytes(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :])
-        result = lpu("view", path, "--preset", "nano", "-o", tmp_path / "page.html")
+        result = lpu("view", path, "--preset", "tiny", "-o", tmp_path / "page.html")
         assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
         assert result.stderr.startswith(f"lpu: error: {path}: ")
     assert [file.name for file in tmp_path.iterdir()] == ["image"]

@@ -125,7 +125,7 @@ def test_a_model_that_does_not_fit_is_a_table() -> None:
     assert "keys and values, 512 positions" in error.value.table and "163,840 bytes" in error.value.table
 
 
-@pytest.mark.parametrize("config", [SMALL, preset("nano")], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [SMALL, preset("tiny")], ids=lambda config: config.name)
 def test_absurd_dimensions_take_no_time(config: LpuConfig) -> None:
     shape = LlamaShape(1 << 16, 1 << 18, 1 << 10, 1 << 10, 1, 1 << 20, 1 << 20)
     with pytest.raises(CompileError):

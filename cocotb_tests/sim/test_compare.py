@@ -16,7 +16,7 @@ from sim.compare import _compare, check_inputs, compare_image, compare_programs,
 from sim.run import Job, run_image, run_program, run_programs
 
 pytestmark = pytest.mark.rtl
-NANO = preset("nano")
+NANO = preset("tiny")
 TRACED = NANO.replace(trace=True)
 END = Instruction.of(Opcode.END)
 

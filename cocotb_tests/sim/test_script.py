@@ -9,7 +9,7 @@ from hdl.link.hostmap import HostMapError, Register
 from sim import SimError
 from sim.script import HostError, Op, RunStatus, Script, as_rows
 
-NANO, SMALL = preset("nano"), preset("small")
+NANO, SMALL = preset("tiny"), preset("small")
 
 
 def requests(script: Script) -> list[tuple[int, int, int]]:

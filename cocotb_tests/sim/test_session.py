@@ -17,7 +17,7 @@ from sim.compare import golden_image
 from sim.script import HostError, Script
 from sim.session import run_session, simulated
 
-NANO = preset("nano")
+NANO = preset("tiny")
 
 
 def scripts(count: int) -> list[Script]:
@@ -78,10 +78,10 @@ def test_a_script_that_fails(
 def test_a_simulator_that_dies(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     def simulate(_: Simulator, directory: Path, count: int) -> None:
         (directory / "answer.0").write_text(words(7))
-        raise SimError("simulation of 'nano' failed; see build/failed.log")
+        raise SimError("simulation of 'tiny' failed; see build/failed.log")
 
     monkeypatch.setattr("sim.session.simulate", simulate)
-    with pytest.raises(SimError, match="simulation of 'nano' failed"):
+    with pytest.raises(SimError, match="simulation of 'tiny' failed"):
         list(simulated(simulator)(scripts(2)))
 
 

@@ -13,7 +13,7 @@ from sim.run import play
 from sim.script import HostError, Op, RunStatus, Script, as_rows
 
 pytestmark = pytest.mark.rtl
-CONFIG = preset("nano").replace(trace=True)
+CONFIG = preset("tiny").replace(trace=True)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +86,8 @@ def test_progress_counts_finished_scripts(standin: Simulator) -> None:
 
 
 def test_a_trace_needs_a_core_that_has_one(tmp_path: Path) -> None:
-    plain = Simulator(preset("nano"), tmp_path)
-    with pytest.raises(SimError, match="config 'nano': trace = False: must be True to log a trace"):
+    plain = Simulator(preset("tiny"), tmp_path)
+    with pytest.raises(SimError, match="config 'tiny': trace = False: must be True to log a trace"):
         play(plain, [Script(plain.config)], [tmp_path / "trace"])
 
 
@@ -96,7 +96,7 @@ def test_a_simulator_that_leaves_no_results_is_an_error(tmp_path: Path, status: 
     executable = tmp_path / "lpu_sim"
     executable.write_text(f"#!/bin/sh\nexit {status}\n")
     executable.chmod(0o755)
-    with pytest.raises(SimError, match=r"simulation of 'nano' failed; see .*failed\.log"):
+    with pytest.raises(SimError, match=r"simulation of 'tiny' failed; see .*failed\.log"):
         play(Simulator(CONFIG, tmp_path), [Script(CONFIG)])
 
 

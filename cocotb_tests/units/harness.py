@@ -23,7 +23,8 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from cocotb_tests.units import player
-from hdl.emit import TOP, VerilogWriter
+from fpga.netlist import netlist
+from hdl.emit import TOP, Technology, VerilogWriter
 from sim import SimError
 from sim.build import CACHE, compiled
 
@@ -48,15 +49,19 @@ class Stimulus:
 
 
 class Bench:
-    """A simulator of ``component``, ready to play stimuli; builds it when the cache does not have it."""
+    """A simulator of ``component``, ready to play stimuli; builds it when the cache does not have it.
 
-    def __init__(self, component: wiring.Component) -> None:
+    For a ``technology`` whose cells yosys knows it is the synthesised component, cell by cell.
+    """
+
+    def __init__(self, component: wiring.Component, technology: Technology = Technology.GENERIC) -> None:
         self._inputs: dict[str, Any] = {}
         self._outputs: dict[str, Any] = {}
         for path, member, _ in component.signature.flatten(component):
             side = self._inputs if member.flow is In else self._outputs
             side["__".join(map(str, path))] = member.shape
-        text = VerilogWriter().write(component)
+        text = VerilogWriter(technology).write(component)
+        text = netlist(text, type(component).__name__) if technology is Technology.ICE40 else text
         self._directory = compiled(UNITS, type(component).__name__, {"unit.v": text}, TOP)
 
     def run(self, stimulus: Stimulus, extra: int = 0) -> list[Cycle]:

@@ -24,7 +24,7 @@ from hdl.link.hostmap import (
 )
 
 pytestmark = pytest.mark.rtl
-CONFIG = preset("nano")
+CONFIG = preset("tiny")
 CLOCK_HZ, DIVISOR, IDLE_CYCLES = 1_000_000, 4, 800
 WRITE, READ = 0x57, 0x52
 OK, CRC, SHORT, COMMAND, REFUSED, ROW, BUSY = range(7)

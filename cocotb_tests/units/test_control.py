@@ -27,7 +27,7 @@ from hdl.isa import (
 from hdl.layouts import issue_layout, port_name
 
 pytestmark = pytest.mark.rtl
-CONFIG = preset("nano").replace(loop_levels=2, gap_bits=4, count_bits=4)
+CONFIG = preset("tiny").replace(loop_levels=2, gap_bits=4, count_bits=4)
 STRAIGHT = CONFIG.replace(name="straight", loop_levels=0)
 FIRST_ISSUE, FIRST_STRAIGHT_ISSUE = 3, 1
 """Cycles from start to T = 0."""

@@ -17,7 +17,7 @@ from hdl.isa import stream
 from hdl.layouts import lane_bits
 
 pytestmark = pytest.mark.rtl
-CONFIG = preset("nano")
+CONFIG = preset("tiny")
 DRIVERS = (
     *((Direction.EAST, position, 0) for position in (0, 2, 2, 3)),
     *((Direction.WEST, position, 1) for position in (4, 3, 1, 1)),

@@ -16,7 +16,7 @@ from hdl.memory.group import MemoryTile
 from hdl.streams import Reach
 
 pytestmark = pytest.mark.rtl
-CONFIG = preset("nano").replace(
+CONFIG = preset("tiny").replace(
     name="memory", weight_groups=(MemoryGroup(4, 600),), data_groups=(MemoryGroup(4, 24),) * 2, trace=True
 )
 """Depths that are no powers of two: addresses exist that name no row. Rows of w0 need both bytes of an index."""

@@ -44,7 +44,7 @@ def random_elements(rng: np.random.Generator, count: int) -> Ints:
 
 
 def golden(bits: int, op: Ints, x: Int32, word: Int32) -> Int32:
-    config, values = preset("nano").replace(mult_bits=bits), np.zeros(len(op), np.int32)
+    config, values = preset("tiny").replace(mult_bits=bits), np.zeros(len(op), np.int32)
     for operation in RequantOp:
         here = op == operation
         values[here] = requant_alu(config, operation, x[here], word[here])

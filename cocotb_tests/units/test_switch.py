@@ -24,7 +24,7 @@ from hdl.switch.rotor import Rotor
 from hdl.switch.tile import SwitchTile
 
 pytestmark = pytest.mark.rtl
-NANO = preset("nano").replace(trace=True)
+NANO = preset("tiny").replace(trace=True)
 DUO = preset("duo").replace(trace=True, streams_east=8, streams_west=20)
 ULX3S = preset("ulx3s").replace(trace=True, switch_ops=tuple(SwitchOp), short_queues=())
 FOUR = ULX3S.replace(streams_west=8, weight_streams=4, weight_groups=(MemoryGroup(4, 64),))
@@ -166,7 +166,7 @@ class Expectation:
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(NANO, id="nano"),
+        pytest.param(NANO, id="tiny"),
         pytest.param(ULX3S, id="ulx3s"),
         pytest.param(FOUR, id="four", marks=pytest.mark.slow),
         pytest.param(DUO, id="duo", marks=pytest.mark.slow),

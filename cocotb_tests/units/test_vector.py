@@ -12,7 +12,7 @@ import pytest
 
 from cocotb_tests.units.content import StreamContent, codes, on_streams
 from cocotb_tests.units.harness import Bench, Stimulus
-from golden.numerics import Int32, int32_to_planes, planes_to_int32, saturate_int8
+from golden.numerics import Bools, Int32, int32_to_planes, planes_to_int32, saturate_int8
 from golden.trace import digest, lane_words
 from golden.units.vector import Entering, VectorTwin, is_wide, streamed_operands
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, MemoryGroup, PipeKind, preset
@@ -25,15 +25,19 @@ from hdl.isa import (
     Opcode,
     Source,
     operations,
+    pipe_cycles,
     sources,
     stream,
     unit_fields,
 )
 from hdl.streams import Reach
+from hdl.vector.serial import SerialTile
 from hdl.vector.tile import VectorTile, drives_of, reads_of
 
 pytestmark = pytest.mark.rtl
+TINY = preset("tiny").replace(trace=True)
 NANO = preset("nano").replace(trace=True)
+"""Lane by lane."""
 FEW = {"lanes": 4, "weight_streams": 4, "weight_groups": (MemoryGroup(4, 16),), "trace": True}
 """A build takes a time in proportion to the lanes."""
 SMALL = preset("small").replace(**FEW)
@@ -61,33 +65,37 @@ def random_instruction(config: LpuConfig, rng: np.random.Generator, pipe: PipeKi
     """Any operation on any sources; about half of the results are driven."""
     fields = {f.name: f for f in unit_fields(config, PIPE_QUEUES[pipe])}
     values = {name: int(rng.integers(0, 2)) for name in fields if fields[name].bits == 1}
-    values |= {"count": int(rng.integers(1, 7)), "gap": int(rng.choice([0, 0, 0, 1, 3]))}
+    gap = int(rng.choice([0, 0, 0, 1, 3])) + pipe_cycles(config, pipe) - 1
+    values |= {"count": int(rng.integers(1, 7)), "gap": gap}
     values["op"] = int(rng.choice([int(op) for op in operations(config, pipe)]))
     for name in ("x", "y"):
         if allowed := sources(config, pipe, name):
             values[f"{name}_from"] = int(rng.choice([int(source) for source in allowed]))
+        if name in fields:
             wide = pipe is not PipeKind.INT or bool(values[f"{name}_wide"])
-            values[name] = int(rng.choice(codes(readable(config, pipe, name), wide)))
+            if name in fields:
+                values[name] = int(rng.choice(codes(readable(config, pipe, name), wide)))
     if "imm" in fields:
         low, high = fields["imm"].minimum, fields["imm"].maximum
         values["imm"] = int(rng.choice([int(rng.integers(low, high)), int(rng.integers(-300, 300)), low, high]))
     if "fold" in fields:
         values["fold"] &= values["y_from"] == Source[pipe.name]
         values["swap"] = int(rng.integers(config.superlane_lanes.bit_length() - 1))
-    wide = pipe is not PipeKind.INT or bool(values["out_wide"])
-    values["out"] = int(rng.choice(codes(drives_of(config), wide)))
+    if "out" in fields:
+        wide = pipe is not PipeKind.INT or bool(values["out_wide"])
+        values["out"] = int(rng.choice(codes(drives_of(config), wide)))
     return Instruction.of(Opcode.ALU, **values)
 
 
 def random_elements(config: LpuConfig, rng: np.random.Generator, pipe: PipeKind) -> Iterator[Element]:
-    """The elements of one queue: mostly one a cycle, now and then none."""
+    """The elements of one queue: mostly as fast as the pipe goes, now and then none."""
     cycle = 0
     for _ in range(INSTRUCTIONS):
         cycle += int(rng.choice([0, 0, 0, 2, 5]))
         instruction = random_instruction(config, rng, pipe)
         for number in range(instruction["count"]):
             yield Element(cycle + number * (instruction["gap"] + 1), 0, instruction, number, 0)
-        cycle += instruction.duration
+        cycle += instruction.duration + pipe_cycles(config, pipe) - 1
 
 
 def issued(element: Element) -> dict[str, int]:
@@ -126,21 +134,28 @@ def streamed(content: StreamContent, config: LpuConfig, pipe: PipeKind, element:
 
 
 def expect(config: LpuConfig, content: StreamContent, elements: Mapping[PipeKind, list[Element]]) -> Expected:
-    """What the tile must do: streams in T, registers in T + 1, the result a latency later."""
-    twin, expected = VectorTwin(config), Expected()
-    entering: defaultdict[int, list[Entering]] = defaultdict(list)
-    leaving: defaultdict[int, list[tuple[PipeKind, Int32]]] = defaultdict(list)
+    """What the tile must do: streams in T, registers in T + 1, the result a latency later.
+
+    Lane by lane: registers in T + 1 + lane, and the latency is a cycle longer.
+    """
+    twin, expected, steps = VectorTwin(config), Expected(), config.vector_cycles
+    entering: defaultdict[int, list[tuple[int, Entering]]] = defaultdict(list)
+    leaving: defaultdict[int, list[tuple[PipeKind, Int32, Bools]]] = defaultdict(list)
     for pipe, queue in elements.items():
         for element in queue:
             read = streamed(content, config, pipe, element)
-            entering[element.cycle + 1].append(Entering(pipe, element, read.get("x"), read.get("y")))
+            each = Entering(pipe, element, read.get("x"), read.get("y"))
+            for step in range(steps):
+                entering[element.cycle + 1 + step].append((step, each))
     for cycle in range(max(entering) + 1):
-        for pipe, value in leaving[cycle]:
-            twin.registers[pipe] = value
-        for each in entering[cycle]:
-            due, value = cycle + PIPE_LATENCY[each.pipe], twin.enter(each)
-            leaving[due].append((each.pipe, value))
-            expected.add(config, each.pipe, each.element, due, value)
+        for left in leaving[cycle]:
+            twin.leave(*left)
+        for step, each in entering[cycle]:
+            lanes = np.arange(config.lanes) % steps == step
+            due, value = cycle + PIPE_LATENCY[each.pipe] + (steps > 1), twin.enter(each, lanes)
+            leaving[due].append((each.pipe, value, lanes))
+            if step == steps - 1:
+                expected.add(config, each.pipe, each.element, due, value)
     return expected
 
 
@@ -170,7 +185,7 @@ def check(config: LpuConfig, t: int, outputs: Mapping[str, Any], expected: Expec
             assert outputs[f"{pipe.value}_digest"] == expected.digests[t, pipe], f"cycle {t}, {pipe.name}"
 
 
-@pytest.mark.parametrize("config", [NANO, SMALL, DUO], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [NANO, TINY, SMALL, DUO], ids=lambda config: config.name)
 def test_vector_tile(config: LpuConfig) -> None:
     """Random elements in all pipes at once on random streams: result, cycle, streams and digest of every element."""
     rng, stimulus = np.random.default_rng(11), Stimulus()
@@ -184,23 +199,25 @@ def test_vector_tile(config: LpuConfig) -> None:
         for element in queue:
             stimulus.at(element.cycle, **{f"issue_{pipe.value}": issued(element)})
     expected = expect(config, content, elements)
-    assert any(count > 1 for drives in expected.drives.values() for count in drives.values())
-    for t, outputs in enumerate(Bench(VectorTile(config)).run(stimulus, extra=7)):
+    meet = any(count > 1 for drives in expected.drives.values() for count in drives.values())
+    assert meet != config.lane_by_lane, "INT alone drives, then"
+    tile = SerialTile if config.lane_by_lane else VectorTile
+    for t, outputs in enumerate(Bench(tile(config)).run(stimulus, extra=9)):
         check(config, t, outputs, expected)
 
 
 def test_saturation() -> None:
     """int8 results around both limits, and far beyond them; INT drives in T + 2."""
     values = [0, 1, -1, 126, 127, 128, 129, 255, 256, 32767, -127, -128, -129, -130, -256, -32768]
-    stimulus, out = Stimulus(), codes(drives_of(NANO), wide=False)[1]
+    stimulus, out = Stimulus(), codes(drives_of(TINY), wide=False)[1]
     fields = {"valid": 1, "first": 1, "last": 1, "op": int(Opcode.ALU), "drive": 1, "out": out}
     fields |= {"y_from": int(Source.IMM), "operation": int(IntOp.ADD)}
     for t, value in enumerate(values):
         stimulus.at(t, issue_int={**fields, "imm": value})
-    response = Bench(VectorTile(NANO)).run(stimulus, extra=2)
+    response = Bench(VectorTile(TINY)).run(stimulus, extra=2)
     for t, value in enumerate(values):
-        expected = np.full((1, NANO.lanes), min(max(value, -128), 127), np.int8).view(np.uint8)
-        assert driven(NANO, response[t + 2]) == on_streams(out, expected), value
+        expected = np.full((1, TINY.lanes), min(max(value, -128), 127), np.int8).view(np.uint8)
+        assert driven(TINY, response[t + 2]) == on_streams(out, expected), value
 
 
 def test_both_directions_are_read_and_driven_between_two_hemispheres() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
-from compiler.bundle import Bundle, BundleBuilder
+from compiler.bundle import Bundle, BundleBuilder, Flow
 from compiler.fuse import Pass, Stage
 from compiler.ir import CompileError, Tensor
 from compiler.ir import Op as Operator
@@ -13,8 +14,8 @@ from compiler.ir import OpKind as Kind
 from compiler.lower.pipeline import Imm, Op, Operand, Pipeline, PipelineError, Reg, Rows, Via
 from compiler.occupancy import fits_alone
 from compiler.place import Placement
-from hdl.config import Direction, LpuConfig, PipeKind, SwitchOp, Unit, UnitKind
-from hdl.isa import IntOp, MulOp, Source, sources
+from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind, SwitchOp, Unit, UnitKind
+from hdl.isa import IntOp, MulOp, Source, can_drive, sources
 
 _INDEXED = frozenset({Kind.GATHER, Kind.SCATTER, Kind.KV_SCATTER, Kind.EMBED})
 """Operators that take an index from a vector."""
@@ -113,14 +114,23 @@ def binary(
 ) -> Reg:
     """``op`` on x and y; x goes through INT first where both would be read from one unit in the same cycles.
 
-    Rows that are both x and y need it as well, except in MUL: no other pipe reads both from one stream.
+    Rows that are both x and y need it as well, except in MUL: no other pipe reads both from one stream. So does x where
+    the vector unit sees one SG4.
     """
+    if isinstance(x, Rows | Flow) and isinstance(y, Rows | Flow) and _has_one_way(v.config):
+        x = v.op(IntOp.PASS, x, count=count, pitch=pitch)
     if isinstance(x, Rows) and isinstance(y, Rows) and x.at.unit == y.at.unit:
         same = x is y
         if not (same and isinstance(op, MulOp)):
             x = v.op(IntOp.PASS, x, count=count, pitch=pitch)
             y = x if same and isinstance(op, IntOp) else y
     return v.op(op, x, y, count=count, pitch=pitch, to=to)
+
+
+def _has_one_way(config: LpuConfig) -> bool:
+    """Whether the vector unit sees one SG4 only, so that no two operands come on streams at once."""
+    reach = config.readable(config.unit("vxm0"), "y", PipeKind.MUL)
+    return sum(map(len, reach.values())) == STREAMS_PER_GROUP
 
 
 def chain(
@@ -135,10 +145,14 @@ def chain(
 ) -> Reg:
     """``stages`` one after another on x, the result written ``to`` where ``output`` is, and copies to theirs.
 
-    INT PASS is the last of them where only INT can drive the result as int8.
+    INT PASS follows where only INT can drive the result, or drive it as int8.
     """
-    steps = list(stages)
-    if not steps or (not to(output).at.wide and steps[-1].pipe is not PipeKind.INT):
+    steps = []
+    for stage in stages:
+        silent = stage.copy is not None and not can_drive(v.config, stage.pipe)
+        steps += [replace(stage, copy=None), Stage(IntOp.PASS, copy=stage.copy)] if silent else [stage]
+    last = steps[-1].pipe if steps else None
+    if last is not PipeKind.INT and (last is None or not to(output).at.wide or not can_drive(v.config, last)):
         steps.append(Stage(IntOp.PASS))
     value: Operand = x
     for number, stage in enumerate(steps):
@@ -155,6 +169,8 @@ def _can_take(config: LpuConfig, pipe: PipeKind, x: Operand) -> bool:
     """Whether a pipe reads ``x`` itself: registers that it is wired to, and int8 only if it is INT."""
     if isinstance(x, Reg):
         return Source[x.pipe.name] in sources(config, pipe, "x")
+    if isinstance(x, Rows | Flow) and Source.STREAM not in sources(config, pipe, "x"):
+        return False
     return pipe is PipeKind.INT or not isinstance(x, Rows) or x.at.wide
 
 

@@ -17,7 +17,7 @@ from compiler.lower.base import Lowering, chain
 from compiler.lower.pipeline import Pipeline, Rows, queue_name
 from compiler.place import Placement
 from hdl.config import LpuConfig, PipeKind, UnitKind
-from hdl.isa import LW_TO_IW, Instruction, Opcode, QueueKind, timing
+from hdl.isa import LW_TO_IW, Instruction, Opcode, QueueKind, Source, sources, timing
 
 
 class Matmul(Lowering):
@@ -42,7 +42,7 @@ class Matmul(Lowering):
     def _bundle(self, m: int, rows: int, tile: int, pitch: int) -> Bundle:
         """Rows m .. m + rows - 1 of output tile ``tile``; the first feed is in cycle 0 before ``build``."""
         b = self.builder()
-        sums = self.feed(b, m, rows, tile, pitch, self.p.stages[0].pipe if self.p.stages else PipeKind.INT)
+        sums = self.feed(b, m, rows, tile, pitch, self._first_pipe)
 
         def operand(tensor: Tensor) -> Rows:
             return self.over_rows(tensor, m, tile)
@@ -50,6 +50,12 @@ class Matmul(Lowering):
         to = partial(self.to, m=m, tile=tile, stride=self.out.tiles)
         chain(Pipeline(self.config, b), self.p.stages, sums, operand, to, self.p.output, rows, pitch)
         return b.build()
+
+    @property
+    def _first_pipe(self) -> PipeKind:
+        """What takes the sums: the first stage's pipe, if it takes streams."""
+        first = self.p.stages[0].pipe if self.p.stages else PipeKind.INT
+        return first if Source.STREAM in sources(self.config, first, "x") else PipeKind.INT
 
     def feed(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int, to: PipeKind) -> Flow:
         """The int32 sums of ``rows`` activation rows from m on for output tile ``tile``, on their way to a pipe."""

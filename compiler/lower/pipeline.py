@@ -18,7 +18,6 @@ from compiler.place import Allocation
 from hdl.config import LpuConfig, PipeKind
 from hdl.isa import (
     FLAG_OPS,
-    PIPE_LATENCY,
     PIPE_OPS,
     PIPE_QUEUES,
     AddOp,
@@ -30,6 +29,8 @@ from hdl.isa import (
     RequantOp,
     SfuOp,
     Source,
+    pipe_cycles,
+    pipe_latency,
     timing,
 )
 
@@ -132,17 +133,17 @@ class Pipeline:
         imm: int = 0,
     ) -> Reg:
         """``count`` elements of ``op``, one every ``pitch`` cycles; ``imm``: of PICK. Raises PipelineError."""
-        use = _Use(op, {"x": x} if y is None else {"x": x, "y": y}, count, pitch, imm)
+        use = _Use(self.config, op, {"x": x} if y is None else {"x": x, "y": y}, count, pitch, imm)
         start = self._start(use, earliest)
         self._take(use, start)
         flow = self._emit(use, start, to)
-        return Reg(use.pipe, start + PIPE_LATENCY[use.pipe], count, pitch, flow)
+        return Reg(use.pipe, start + pipe_latency(self.config, use.pipe), count, pitch, flow)
 
     # -------------------------------------------------------------------- time
 
     def _start(self, use: _Use, earliest: int) -> int:
         fixed = {operand.arrival for operand in use.operands.values() if isinstance(operand, Flow)}
-        ready = max([earliest, *(reg.ready for reg in use.registers), *self._after_writes(use)])
+        ready = max([earliest, *use.ready, *self._after_writes(use)])
         first = 0 if ready == -SEARCH else ready
         for start in sorted(fixed) or range(first, first + SEARCH):
             if start >= ready and len(fixed) <= 1 and self._fits(use, start):
@@ -162,23 +163,23 @@ class Pipeline:
 
     def _fits(self, use: _Use, start: int) -> bool:
         mine = use.cycles(start)
-        if mine & (self._issued[use.pipe] | self._kept[use.pipe]):
+        if mine & (self._issued[use.pipe] | self._kept[use.pipe]) or not self._has_time(use, mine):
             return False
-        for kind, cycles in self._keeps(use, start):
+        for kind, cycles in use.keeps(start):
             if cycles & (self._issued[kind] | (mine if kind is use.pipe else set())):
                 return False
         units = [rows.at.unit.name for rows in use.rows]
         return len(set(units)) == len(units) and not any(self._reads[unit] & mine for unit in units)
 
-    def _keeps(self, use: _Use, start: int) -> Iterator[tuple[PipeKind, set[int]]]:
-        """Cycles in which a pipe may not issue: for its result to stay, or because an element takes more than one."""
-        yield from use.keeps(start)
-        if use.pipe is PipeKind.SFU:
-            yield use.pipe, {cycle + i for cycle in use.cycles(start) for i in range(1, self.config.sfu_cycles)}
+    def _has_time(self, use: _Use, mine: set[int]) -> bool:
+        """Whether the elements leave the pipe the cycles that it takes for one."""
+        others = mine | self._issued[use.pipe]
+        return not any(cycle + i in others for cycle in mine for i in _between(use.busy))
 
     def _take(self, use: _Use, start: int) -> None:
         self._issued[use.pipe] |= use.cycles(start)
-        for kind, cycles in self._keeps(use, start):
+        working = {cycle + i for cycle in use.cycles(start) for i in range(1, use.busy)}
+        for kind, cycles in (*use.keeps(start), (use.pipe, working)):
             for first, length in _runs(cycles - self._kept[kind]):
                 self.b.hold(queue_name(kind), first, length)
             self._kept[kind] |= cycles
@@ -240,6 +241,7 @@ class Pipeline:
 class _Use:
     """``count`` elements of an operation on its operands."""
 
+    config: LpuConfig
     op: Op
     operands: Mapping[str, Operand]
     count: int
@@ -257,6 +259,17 @@ class _Use:
         return [o if isinstance(o, Reg) else o.reg for o in operands if isinstance(o, Reg | Swap | Own)]
 
     @property
+    def ready(self) -> Iterator[int]:
+        """First issues at which each register has its result; SWAP wants all lanes of it."""
+        for operand in self.operands.values():
+            if isinstance(operand, Reg):
+                yield operand.ready
+            elif isinstance(operand, Own):
+                yield operand.reg.ready
+            elif isinstance(operand, Swap):
+                yield operand.reg.ready + self.config.vector_cycles - 1
+
+    @property
     def rows(self) -> list[Rows]:
         return list(dict.fromkeys(o for o in self.operands.values() if isinstance(o, Rows)))
 
@@ -266,7 +279,7 @@ class _Use:
     def keeps(self, start: int) -> Iterator[tuple[PipeKind, set[int]]]:
         """Cycles in which a pipe may not issue, so that its register still holds what the operation takes."""
         for reg in self.registers:
-            latency = PIPE_LATENCY[reg.pipe]
+            latency = pipe_latency(self.config, reg.pipe)
             for i in range(reg.count):
                 taken = start + (self.count - 1 if self._is_kept(reg) else i) * self.pitch
                 produced = reg.ready - latency + i * reg.pitch
@@ -274,7 +287,15 @@ class _Use:
         for own in (o.reg for o in self.operands.values() if isinstance(o, Own)):
             for i in range(self.count - own.count):
                 issue = start + i * self.pitch
-                yield own.pipe, set(range(issue + 1, issue + own.count * self.pitch - PIPE_LATENCY[own.pipe] + 1))
+                yield (
+                    own.pipe,
+                    set(range(issue + 1, issue + own.count * self.pitch - pipe_latency(self.config, own.pipe) + 1)),
+                )
+
+    @property
+    def busy(self) -> int:
+        """Cycles that an element takes the pipe."""
+        return pipe_cycles(self.config, self.pipe)
 
     def _is_kept(self, reg: Reg) -> bool:
         """Whether all elements take the one result of ``reg``."""
@@ -300,6 +321,11 @@ def queue_name(pipe: PipeKind) -> str:
 
 def _is_wide(to: Rows | Via) -> bool:
     return to.at.wide if isinstance(to, Rows) else to.wide
+
+
+def _between(cycles: int) -> list[int]:
+    """Distances smaller than ``cycles``."""
+    return [i for i in range(1 - cycles, cycles) if i]
 
 
 def _runs(cycles: set[int]) -> Iterator[tuple[int, int]]:

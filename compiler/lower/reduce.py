@@ -13,7 +13,7 @@ from compiler.lower.base import Lowering
 from compiler.lower.pipeline import Imm, Op, Own, Pipeline, Reg, Rows, Swap, Via, queue_name
 from golden.operators import SUM_WIDTH
 from hdl.config import LpuConfig, PipeKind, SwitchOp
-from hdl.isa import PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, timing
+from hdl.isa import PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, pipe_latency, timing
 
 
 def sum_pitch(config: LpuConfig) -> int:
@@ -58,8 +58,9 @@ def _halves(v: Pipeline, sums: list[Reg]) -> Reg:
 
 
 def over_tiles(v: Pipeline, op: Op, first: Reg, rest: Rows, count: int) -> Reg:
-    """``op`` over ``first`` and ``count`` rows, an INT operation at a row a cycle."""
-    return v.op(op, rest, Own(first), count=count).element(count - 1) if count else first
+    """``op`` over ``first`` and ``count`` rows, an INT operation as soon as it has the result of the row before."""
+    pitch = max(pipe_latency(v.config, PipeKind.INT), v.config.vector_cycles)
+    return v.op(op, rest, Own(first), count=count, pitch=pitch).element(count - 1) if count else first
 
 
 def over_lanes(low: Lowering, v: Pipeline, op: Op, value: Reg) -> Reg:

@@ -9,7 +9,7 @@ from compiler.random_program.pattern import Bundle, Flow, Pattern, StuckError, d
 from compiler.random_program.values import DEPTH, MEMORY_KINDS
 from compiler.random_program.vector import VectorBuilder
 from hdl.config import STREAMS_PER_GROUP, Direction, SwitchOp, Unit, UnitKind
-from hdl.isa import Instruction, Opcode, Queue, queue, queues
+from hdl.isa import Instruction, Opcode, Queue, QueueKind, queue, queues
 
 
 class BundleBuilder(VectorBuilder):
@@ -40,7 +40,8 @@ class BundleBuilder(VectorBuilder):
         return self.rng.choice([unit for unit in self.config.units if unit.kind in kinds])
 
     def _store_root(self) -> None:
-        unit, pattern = self._unit(*MEMORY_KINDS), self._pattern()
+        written = [q.unit for q in queues(self.config) if q.kind is QueueKind.MEM_WRITE]
+        unit, pattern = self.rng.choice(written), self._pattern()
         wide = self.rng.random() < 0.6
         width = STREAMS_PER_GROUP if wide and unit.kind is UnitKind.DATA_MEMORY else 1
         self._take(unit.name + ".w")
@@ -95,6 +96,8 @@ class BundleBuilder(VectorBuilder):
     def _unread_root(self) -> None:
         """A result that flows to the edge; nobody reads it."""
         unit = self._unit(UnitKind.SWITCH, UnitKind.VECTOR, *MEMORY_KINDS)
+        if not self.config.drivable(unit):
+            raise StuckError
         width = 1 if unit.kind is UnitKind.WEIGHT_MEMORY else self.rng.choice((1, STREAMS_PER_GROUP))
         if unit.kind is UnitKind.SWITCH and not self._moves(width):
             raise StuckError

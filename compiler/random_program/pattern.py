@@ -80,9 +80,15 @@ def encode_pattern(
 ) -> list[Instruction]:
     """Instructions that issue the pattern's elements, ``inner`` per instruction (None: any divisor), by count and gap,
     REPEAT, LOOP, LOOP in LOOP, LOOP over REPEAT, or one after the other; without LOOP and REPEAT always the last.
+
+    Raises StuckError where the gap would be too long.
     """
-    count = inner or rng.choice(divisors(pattern.n))
-    groups, idle = pattern.n // count, pattern.period - 1
+    idle = pattern.period - 1
+    long = idle >= 1 << config.gap_bits
+    if long and inner is not None and inner > 1:
+        raise StuckError
+    count = inner or (1 if long else rng.choice(divisors(pattern.n)))
+    groups = pattern.n // count
     mask = {"mask": rng.randrange(1 << config.loop_levels)} if has_address(kind) and config.loop_levels else {}
     unit = instruction.replace(count=count, gap=idle if count > 1 else 0, **mask)
     rest = [Instruction.of(Opcode.NOP, n=idle)] if idle else []

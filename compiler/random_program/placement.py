@@ -13,10 +13,12 @@ from compiler.random_program.registers import first_reads, first_values
 from hdl.config import LpuConfig
 from hdl.isa import (
     IW_TO_ABC,
+    PIPES,
     Element,
     Opcode,
     Queue,
     QueueKind,
+    pipe_cycles,
     queues,
 )
 
@@ -70,9 +72,9 @@ class Placer:
         return [name for name in self.items if self.rows_used(name) > self.config.rows_of(name) - kept]
 
     def _held(self, item: Item) -> int:
-        """A bit for each cycle of the item, and while its last element still takes the SFU pipe."""
-        more = self.config.sfu_cycles - 1 if item.queue.kind is QueueKind.VXM_SFU else 0
-        return (1 << item.length + more) - 1
+        """A bit for each cycle of the item, and while its last element still takes its pipe."""
+        pipe = PIPES.get(item.queue.kind)
+        return (1 << item.length + (pipe_cycles(self.config, pipe) - 1 if pipe else 0)) - 1
 
     def place(self, bundle: Bundle, length: int) -> bool:
         """Add the bundle at the earliest cycle where it fits and ends by ``length``; whether there was one."""
@@ -110,8 +112,12 @@ class Placer:
 
     def _lacking(self, bundle: Bundle) -> list[tuple[str, int]]:
         """Registers of the vector unit that the bundle reads before it writes them, and the cycles of the reads."""
-        own = first_values(bundle.items)
-        return [(name, cycle) for name, cycle in first_reads(bundle.items).items() if own.get(name, cycle + 1) > cycle]
+        own = first_values(self.config, bundle.items)
+        return [
+            (name, cycle)
+            for name, cycle in first_reads(self.config, bundle.items).items()
+            if own.get(name, cycle + 1) > cycle
+        ]
 
     def _collides(self, bundle: Bundle) -> bool:
         """Whether the bundle reads and writes one row of a unit in one cycle, wherever it is placed."""
@@ -167,7 +173,7 @@ class Placer:
     def _commit(self, bundle: Bundle, shift: int, leaving: Mapping[tuple[int, int], int], at: int) -> None:
         for key, mask in leaving.items():
             self.leaving[key] = self.leaving.get(key, 0) | mask << at
-        for name, cycle in first_values(bundle.items).items():
+        for name, cycle in first_values(self.config, bundle.items).items():
             _lower(self.plan.produced, name, cycle + shift)
         for item in bundle.items:
             moved = Item(item.queue, item.start + shift, item.length, item.program, item.elements)

@@ -89,7 +89,8 @@ class ValueBuilder(ABC):
     def _can_produce(self, source: Unit, width: int, depth: int, safe: bool) -> bool:
         match source.kind:
             case UnitKind.WEIGHT_MEMORY:
-                return width == 1 and not safe and self._free(source.name + ".r")
+                able = width == 1 and not safe and bool(self.config.drivable(source))
+                return able and self._free(source.name + ".r")
             case UnitKind.DATA_MEMORY:
                 return self._free(source.name + ".r")
             case UnitKind.MATRIX:

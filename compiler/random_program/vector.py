@@ -13,7 +13,6 @@ from compiler.random_program.registers import FLAG
 from compiler.random_program.values import ValueBuilder
 from hdl.config import FLOAT_PIPES, STREAMS_PER_GROUP, PipeKind, Unit, UnitKind
 from hdl.isa import (
-    PIPE_LATENCY,
     PIPE_OPS,
     PIPE_QUEUES,
     REGISTERS,
@@ -22,9 +21,13 @@ from hdl.isa import (
     Opcode,
     Queue,
     Source,
+    can_drive,
     operations,
+    pipe_cycles,
+    pipe_latency,
     queues,
     sources,
+    whole_latency,
 )
 
 _INDEX_MASK = INDEX_SPAN - 1
@@ -45,12 +48,13 @@ class VectorBuilder(ValueBuilder):
         if not pipes:
             raise StuckError
         pipe = self.rng.choice(pipes)
-        pattern = driven.shift(-1 - PIPE_LATENCY[pipe])
+        pattern = driven.shift(-1 - whole_latency(self.config, pipe))
         fields = {"drive": 1, "out": code} | ({"out_wide": int(width > 1)} if pipe is PipeKind.INT else {})
         self._compute(pipe, pattern, fields, safe, depth)
 
     def _free_pipes(self, width: int, safe: bool) -> list[PipeKind]:
         able = [pipe for pipe in self.config.pipes if not safe or _passes(pipe)] if width > 1 else [PipeKind.INT]
+        able = [pipe for pipe in able if can_drive(self.config, pipe)]
         return [pipe for pipe in able if self._free(self._pipe_queue(pipe).name)]
 
     def _pipe_queue(self, pipe: PipeKind) -> Queue:
@@ -58,7 +62,7 @@ class VectorBuilder(ValueBuilder):
 
     def _forward(self, pipe: PipeKind, taken: Pattern, depth: int) -> None:
         """Results of ``pipe`` that enter its register just for elements issued in the pattern's cycles."""
-        self._compute(pipe, taken.shift(-PIPE_LATENCY[pipe]), {}, False, depth)
+        self._compute(pipe, taken.shift(-pipe_latency(self.config, pipe)), {}, False, depth)
 
     def _compute(self, pipe: PipeKind, pattern: Pattern, fields: dict[str, int], safe: bool, depth: int) -> None:
         """Elements of ``pipe`` in the pattern's cycles, or the last of each group of them."""
@@ -66,11 +70,13 @@ class VectorBuilder(ValueBuilder):
         group = self._group_size(pattern)
         if group:
             pattern, fields["last_only"] = pattern.split(group), int("drive" in fields or self.rng.random() < 0.5)
-        if pipe is PipeKind.SFU and pattern.n > 1 and pattern.period < self.config.sfu_cycles:
+        if pattern.n > 1 and pattern.period < pipe_cycles(self.config, pipe):
             raise StuckError
-        if "drive" not in fields and self.rng.random() < 0.3:
+        if not can_drive(self.config, pipe):
+            fields.pop("last_only", None)
+        elif "drive" not in fields and self.rng.random() < 0.3:
             fields |= self._drive_unread(pipe, pattern, group if fields.get("last_only") else None)
-        masked = safe and pipe is PipeKind.INT and self.rng.random() < 0.5
+        masked = safe and pipe is PipeKind.INT and self.config.bitwise and self.rng.random() < 0.5
         if masked:
             fields |= {"op": IntOp.AND, "y_from": Source.IMM, "imm": _INDEX_MASK}
             fields |= self._operand(pipe, "x", pattern, depth, fields)
@@ -101,7 +107,9 @@ class VectorBuilder(ValueBuilder):
     ) -> dict[str, int]:
         """Fields of one operand, fed where it does not come from the pipe itself."""
         options = [s for s in sources(self.config, pipe, field) if self._can_come_from(pipe, field, s, fields)]
-        source = self.rng.choice([*options, Source.STREAM])
+        if not options:
+            raise StuckError
+        source = self.rng.choice([*options, *options[:1]])
         chosen = {f"{field}_from": int(source)}
         if source is Source.STREAM:
             return chosen | self._stream_operand(pipe, field, pattern, depth, fields)
@@ -145,7 +153,7 @@ class VectorBuilder(ValueBuilder):
         code = self.rng.choice(self._starts(self._pipe_queue(pipe), width))
         if group:
             pattern = Pattern(pattern.first + (group - 1) * pattern.period, pattern.n // group, pattern.period * group)
-        self._flow(unit, code, width, pattern.shift(1 + PIPE_LATENCY[pipe]), range(0))
+        self._flow(unit, code, width, pattern.shift(1 + whole_latency(self.config, pipe)), range(0))
         return {"drive": 1, "out": code} | ({"out_wide": int(width > 1)} if pipe is PipeKind.INT else {})
 
     def _immediate(self, pipe: PipeKind) -> int:

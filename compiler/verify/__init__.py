@@ -18,7 +18,7 @@ from compiler.verify.memory import (
 )
 from compiler.verify.size import check_size
 from compiler.verify.streams import check_nothing_replaced, check_one_driver, check_operands_present, stream_events
-from compiler.verify.vector import check_flags, check_registers, check_sfu
+from compiler.verify.vector import check_flags, check_registers
 from golden.sequencer import Expansion, SequenceError, expand
 from hdl.config import LpuConfig
 from hdl.isa import Instruction
@@ -55,9 +55,8 @@ def verify(
             check_same_cycle(config, logs),
             check_initialised(config, logs, memory),
             check_matrix(config, sites),
-            check_registers(sites),
-            check_flags(sites),
-            check_sfu(config, sites),
+            check_registers(config, sites),
+            check_flags(config, sites),
             check_tensors(config, tensors, expansion.cycles),
         )
     )

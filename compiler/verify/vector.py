@@ -5,15 +5,15 @@ At power-up they are 0, later they hold what the program before left: no result 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from compiler.operands import performed, reads_flag, register_reads, sets_flag
 from compiler.verify.issue import Problem, Site, earliest
 from hdl.config import LpuConfig, PipeKind
-from hdl.isa import PIPE_LATENCY, PIPES, QueueKind
+from hdl.isa import PIPES, Source, pipe_cycles, pipe_latency, whole_latency
 
 Use = Callable[[Site, bool], bool]
 """Whether the elements of a site, the first ones or the others, do something."""
@@ -49,23 +49,49 @@ def _cycle(use: tuple[int, Site]) -> int:
     return use[0]
 
 
-def check_registers(sites: Sequence[Site]) -> Problem | None:
-    """No element reads the result register of a pipe before its first result stands there."""
+def check_registers(config: LpuConfig, sites: Sequence[Site]) -> Problem | None:
+    """No element reads the result register of a pipe before its first result stands there, and none comes too soon."""
     vector = [site for site in sites if site.queue.kind in PIPES]
-    return earliest(_check_register(vector, pipe) for pipe in PipeKind)
+    return earliest(
+        problem
+        for pipe in config.pipes
+        for problem in (
+            _check_register(config, vector, pipe, swaps=False),
+            _check_register(config, vector, pipe, swaps=True),
+            _check_distance(config, vector, pipe),
+        )
+    )
 
 
-def _check_register(sites: Sequence[Site], pipe: PipeKind) -> Problem | None:
+def _check_distance(config: LpuConfig, sites: Sequence[Site], pipe: PipeKind) -> Problem | None:
+    """An element of a pipe has the cycles that it takes."""
+    cycles = pipe_cycles(config, pipe)
+    mine = ((cycle, site) for site in sites if PIPES[site.queue.kind] is pipe for cycle in site.cycles.tolist())
+    issued = sorted(mine, key=_cycle)
+    for (before, first), (cycle, site) in pairwise(issued):
+        if cycle < before + cycles:
+            return Problem(cycle, f"{site} begins while {first}, issued in cycle {before}, takes {cycles} cycles")
+    return None
+
+
+def _check_register(config: LpuConfig, sites: Sequence[Site], pipe: PipeKind, swaps: bool) -> Problem | None:
+    """Reads of a pipe's register, those by SWAP or the others."""
+
     def reads(site: Site, first: bool) -> bool:
-        return pipe in dict(register_reads(site.instruction, PIPES[site.queue.kind], first)).values()
+        named = register_reads(site.instruction, PIPES[site.queue.kind], first)
+        return any(
+            register is pipe and (site.instruction[f"{field}_from"] == Source.SWAP) == swaps
+            for field, register in named
+        )
 
     def writes(site: Site, first: bool) -> bool:
         return PIPES[site.queue.kind] is pipe
 
-    return _unwritten(sites, f"the result register of {pipe.name}", reads, writes, PIPE_LATENCY[pipe])
+    latency = (whole_latency if swaps else pipe_latency)(config, pipe)
+    return _unwritten(sites, f"the result register of {pipe.name}", reads, writes, latency)
 
 
-def check_flags(sites: Sequence[Site]) -> Problem | None:
+def check_flags(config: LpuConfig, sites: Sequence[Site]) -> Problem | None:
     """No SELECT or PICK before the first comparison."""
     vector = [site for site in sites if site.queue.kind in PIPES]
 
@@ -77,15 +103,4 @@ def check_flags(sites: Sequence[Site]) -> Problem | None:
         pipe = PIPES[site.queue.kind]
         return sets_flag(pipe, performed(site.instruction, pipe, first))
 
-    return _unwritten(vector, "the flag", reads, writes, PIPE_LATENCY[PipeKind.INT])
-
-
-def check_sfu(config: LpuConfig, sites: Sequence[Site]) -> Problem | None:
-    """While an element takes the SFU pipe, no other one begins."""
-    mine = [site for site in sites if site.queue.kind is QueueKind.VXM_SFU]
-    issued = sorted(((int(cycle), site) for site in mine for cycle in site.cycles), key=_cycle)
-    for (before, earlier), (cycle, site) in itertools.pairwise(issued):
-        if cycle < before + config.sfu_cycles:
-            text = f"{site} begins while {earlier}, issued in cycle {before}, takes {config.sfu_cycles} cycles"
-            return Problem(cycle, text)
-    return None
+    return _unwritten(vector, "the flag", reads, writes, pipe_latency(config, PipeKind.INT))

@@ -96,7 +96,7 @@ class IssueQueue(Shared):
 
     def _fetch(self, m: Module, platform: object) -> None:
         config = self._config
-        program = Bank(self._rows, word_bits(config, self._kind), self._is_short)
+        program = Bank(self._rows, word_bits(config, self._kind), short=self._is_short)
         m.submodules.program = shared(program, platform)
         m.submodules.loops = loops = LoopStack(config)
         word = Value.cast(self._word)

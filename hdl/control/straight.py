@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
 from hdl.emit import Shared, shared
-from hdl.isa import Opcode, Queue, control_fields, has_address, unit_opcodes, word_bits
+from hdl.isa import Opcode, Queue, control_fields, has_address, queues, unit_opcodes, word_bits
 from hdl.layouts import issue_layout, word_layout
-from hdl.memory.bank import Bank
+from hdl.memory.program import ProgramMemory
 
 
 class StraightQueue(Shared):
@@ -25,6 +25,8 @@ class StraightQueue(Shared):
     def __init__(self, config: LpuConfig, queue: Queue) -> None:
         self._config, self._kind = config, queue.kind
         self._rows, self._is_short = config.rows_of(queue.name), config.is_short(queue.name)
+        longest = max(queues(config), key=lambda queue: word_bits(config, queue.kind))
+        self._is_longest = queue.kind is longest.kind
         pc_bits = (config.program_rows - 1).bit_length()
         super().__init__(
             {
@@ -62,7 +64,7 @@ class StraightQueue(Shared):
         return m
 
     def _fetch(self, m: Module, platform: object) -> None:
-        program = Bank(self._rows, word_bits(self._config, self._kind), self._is_short)
+        program = ProgramMemory(self._rows, word_bits(self._config, self._kind), self._is_short, self._is_longest)
         m.submodules.program = shared(program, platform)
         pc = Signal.like(self.pc, name="row", reset_less=True)
         m.d.sync += pc.eq(program.read_row)

@@ -10,6 +10,10 @@ Vector pipes
     An element takes its stream operands in T and result registers as they stand in T + 1. Its own result is in the
     pipe's register from T + 1 + latency on, so an element issued at T + latency or later can take it from there, until
     the next element of the pipe replaces it; with ``drive`` it is driven in T + 1 + latency.
+    Where a pipe works lane by lane, lane i < S of a superlane takes result registers as they stand in T + 1 + i, with
+    SWAP lane j as it stands in T + 1 + min(i, j); its own result is in the pipe's register from T + 1 + latency + i on.
+    So SWAP takes it S - 1 cycles later than others, it is driven in T + S + latency, and the pipe's next element comes
+    S cycles later at least.
 
 Matrix unit
     ABC issued in T works on rows b * mac_rows .. of each supercell in T + b, b < n = S / mac_rows, with the array as of
@@ -76,10 +80,13 @@ from hdl.isa.opcodes import (
     RequantOp,
     SfuOp,
     Source,
+    can_drive,
     can_fold,
     east,
     first_of_fold,
     operations,
+    pipe_cycles,
+    pipe_latency,
     reads_y,
     sources,
     stream,
@@ -87,9 +94,11 @@ from hdl.isa.opcodes import (
     stream_index,
     stream_name,
     west,
+    whole_latency,
 )
 from hdl.isa.queues import (
     Queue,
+    memory_ports,
     queue,
     queues,
 )
@@ -131,6 +140,7 @@ __all__ = [
     "SfuOp",
     "Source",
     "Timing",
+    "can_drive",
     "can_fold",
     "control_fields",
     "decode",
@@ -139,7 +149,10 @@ __all__ = [
     "fields_of",
     "first_of_fold",
     "has_address",
+    "memory_ports",
     "operations",
+    "pipe_cycles",
+    "pipe_latency",
     "queue",
     "queues",
     "reads_y",
@@ -152,5 +165,6 @@ __all__ = [
     "unit_fields",
     "unit_opcodes",
     "west",
+    "whole_latency",
     "word_bits",
 ]

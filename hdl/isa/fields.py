@@ -13,6 +13,8 @@ from hdl.isa.opcodes import (
     IsaError,
     Opcode,
     QueueKind,
+    Source,
+    can_drive,
     can_fold,
     sources,
 )
@@ -83,7 +85,7 @@ def _vector_fields(config: LpuConfig, pipe: PipeKind) -> tuple[Field, ...]:
     fields = [
         Field("op", 5, f"operation of the {pipe.name} pipe"),
         Field("x_from", 3, "where x comes from"),
-        Field("x", stream_bits, "stream of x"),
+        *([Field("x", stream_bits, "stream of x")] if Source.STREAM in sources(config, pipe, "x") else []),
         *([Field("x_wide", 1, "x is an SG4 (else int8, sign-extended)")] if narrow else []),
     ]
     if sources(config, pipe, "y"):
@@ -98,6 +100,8 @@ def _vector_fields(config: LpuConfig, pipe: PipeKind) -> tuple[Field, ...]:
             Field("fold", 1, "the first element has no y: it returns x (FAMAX: |x|)"),
             Field("swap", swaps, "SWAP takes lane i XOR 2^swap"),
         ]
+    if not can_drive(config, pipe):
+        return tuple(fields)
     return (
         *fields,
         Field("drive", 1, "drive the result on out (it is in the result register in any case)"),

@@ -211,16 +211,49 @@ FLAG_OPS = frozenset({IntOp.GT, IntOp.EQ, IntOp.FGT})
 """INT operations that set the lane's flag; SELECT and PICK read it."""
 
 
+_BITWISE = (IntOp.AND, IntOp.OR, IntOp.XOR)
+
+
 def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]:
     """What operand ``field`` (x, y) of a pipe may be on this core; each one costs a multiplexer input per lane."""
+    if pipe is PipeKind.REQUANT and field == "x" and config.lane_by_lane:
+        return (Source.INT,)
     table = _SOURCES[pipe][field == "y"]
     return tuple(s for s in table if s not in REGISTERS or REGISTERS[s] in config.pipes)
+
+
+def pipe_latency(config: LpuConfig, pipe: PipeKind) -> int:
+    """Cycles from an element's issue to the first issue that can take its result from the register, but for SWAP.
+
+    PIPE_LATENCY, and where lanes come one by one a cycle more: a register stands before the pipe.
+    """
+    return PIPE_LATENCY[pipe] + int(config.lane_by_lane)
+
+
+def whole_latency(config: LpuConfig, pipe: PipeKind) -> int:
+    """The same for all lanes of it: SWAP can take it then, and it is driven a cycle later."""
+    return pipe_latency(config, pipe) + config.vector_cycles - 1
+
+
+def can_drive(config: LpuConfig, pipe: PipeKind) -> bool:
+    """Whether the pipe's results go to streams: a REQUANT that works lane by lane has INT before and after
+    it.
+    """
+    return pipe is PipeKind.INT or not config.lane_by_lane
+
+
+def pipe_cycles(config: LpuConfig, pipe: PipeKind) -> int:
+    """n: an element of the pipe comes n cycles after the one before at least."""
+    return config.sfu_cycles if pipe is PipeKind.SFU else config.vector_cycles
 
 
 def operations(config: LpuConfig, pipe: PipeKind) -> tuple[enum.IntEnum, ...]:
     """The operations that a pipe has on this core."""
     ops = tuple(PIPE_OPS[pipe])
-    return ops if pipe is not PipeKind.INT or config.has_floats else tuple(op for op in ops if op < IntOp.FMAX)
+    if pipe is not PipeKind.INT:
+        return ops
+    missing = () if config.bitwise else _BITWISE
+    return tuple(op for op in ops if (op < IntOp.FMAX or config.has_floats) and op not in missing)
 
 
 def reads_y(pipe: PipeKind, op: int) -> bool:

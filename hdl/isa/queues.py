@@ -28,6 +28,8 @@ _UNIT_QUEUES: Mapping[UnitKind, tuple[tuple[str, QueueKind], ...]] = {
 
 
 def _ports(config: LpuConfig, unit: Unit) -> tuple[tuple[str, QueueKind], ...]:
+    if unit.kind is UnitKind.WEIGHT_MEMORY and config.weights_from_host:
+        return _UNIT_QUEUES[unit.kind][:1]
     if unit.kind is not UnitKind.VECTOR:
         return _UNIT_QUEUES[unit.kind]
     kinds = (PIPE_QUEUES[pipe] for pipe in config.pipes)
@@ -39,6 +41,17 @@ def queues(config: LpuConfig) -> tuple[Queue, ...]:
     """All queues, in the order of the host port's program windows."""
     return tuple(
         Queue(unit.name + suffix, kind, unit) for unit in config.units for suffix, kind in _ports(config, unit)
+    )
+
+
+@cache
+def memory_ports(config: LpuConfig) -> tuple[Queue, ...]:
+    """Read and write port of every memory group, each as its queue, or as the queue that it would have."""
+    return tuple(
+        Queue(unit.name + suffix, kind, unit)
+        for unit in config.units
+        if unit.memory is not None
+        for suffix, kind in _UNIT_QUEUES[unit.kind]
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hdl.config import LpuConfig
 from hdl.isa.fields import fields_of
-from hdl.isa.opcodes import CONTROL_OPCODES, PIPE_LATENCY, PIPES, SWITCH_LATENCY, Opcode, QueueKind, sources
+from hdl.isa.opcodes import CONTROL_OPCODES, PIPES, SWITCH_LATENCY, Opcode, QueueKind, sources, whole_latency
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,11 @@ def timing(config: LpuConfig, kind: QueueKind, opcode: Opcode) -> Timing:
         case Opcode.IW:
             return Timing({})
         case Opcode.ABC:
-            return Timing({"stream": 0}, 5 + config.abc_cycles - 1 + 2 * hops)
+            latency = 4 if config.sums_on_streams else 5
+            return Timing({"stream": 0}, latency + config.abc_cycles - 1 + 2 * hops)
         case Opcode.ALU:
             operands = ("x", "y") if sources(config, PIPES[kind], "y") else ("x",)
-            return Timing(dict.fromkeys(operands, 0), 1 + PIPE_LATENCY[PIPES[kind]])
+            return Timing(dict.fromkeys(operands, 0), 1 + whole_latency(config, PIPES[kind]))
         case Opcode.PERMUTE | Opcode.SELECT:
             return Timing({"x": 0, "y": 0}, SWITCH_LATENCY + hops)
         case Opcode.SHIFT | Opcode.ROTATE | Opcode.DISTRIBUTE:

@@ -155,8 +155,8 @@ class HostBridge(wiring.Component):
                     self._shift_word(m)
 
     def _is_row(self, m: Module) -> Value:
-        """Whether address and count are those of one whole row of the map."""
-        config, fits = self._config, Signal(name="fits")
+        """Whether address and count are those of one whole row of the map; they have been there for cycles."""
+        config, fits, is_row = self._config, Signal(name="fits"), Signal(name="is_row", reset_less=True)
         pc_bits = (config.program_rows - 1).bit_length()
         number = self._address[PROGRAM_WORD_BITS + pc_bits : REGION_SHIFT]
         with m.Switch(self._address[REGION_SHIFT:]):
@@ -170,7 +170,8 @@ class HostBridge(wiring.Component):
                 m.d.comb += fits.eq((self._address[:PROGRAM_WORD_BITS] == 0) & Cat(sizes).any())
             with m.Default():
                 m.d.comb += fits.eq(self._count == 1)
-        return fits
+        m.d.sync += is_row.eq(fits)
+        return is_row
 
     def _shift_word(self, m: Module) -> None:
         m.d.sync += self._buffer.eq(self._buffer[32:])

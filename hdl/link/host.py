@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from collections.abc import Iterator
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,6 +23,7 @@ from hdl.link.hostmap import (
     row_words,
     word_field_bits,
 )
+from hdl.streams import any_of
 
 HOST_SIGNATURE = wiring.Signature(
     {
@@ -83,7 +86,23 @@ class HostPort(wiring.Component):
         self._errors = Signal(len(ErrorFlag), name="errors")
         self._error_queue = Signal(8, init=NO_QUEUE, name="first_error_queue")
         self._error_cycle = Signal(32, name="first_error_cycle")
+        self._values = {
+            Register.ID: Const(DEVICE_ID, 32),
+            Register.FINGERPRINT: Const(self._config.fingerprint, 32),
+            Register.STATUS: Cat(self.running, self.done),
+            Register.CYCLES: self.cycles,
+            Register.ERRORS: self._errors,
+            Register.ERROR_QUEUE: self._error_queue,
+            Register.ERROR_CYCLE: self._error_cycle,
+        }
+        m.d.sync += self.bus.r_data.eq(any_of(list(self._read_words())))
         m.d.sync += [self.bus.ready.eq(0), self.bus.error.eq(0), self.start.eq(0), self.program_en.eq(0)]
+        if row_words(self._config) == 1:
+            m.d.comb += self.row.eq(self.bus.w_data)  # a request stays until it is answered
+        words = -(-len(self.program_word) // 32)
+        self._kept_words = [Signal(32, name=f"program_word{i}", reset_less=True) for i in range(max(1, words - 1))]
+        m.d.comb += self.program_row.eq(self.bus.addr[PROGRAM_WORD_BITS:])
+        m.d.comb += self.program_word.eq(Cat(self._kept_words, *([self.bus.w_data] if words > 1 else [])))
         with m.If(self._busy != 0):
             self._settle(m)
         with m.Elif(self.bus.valid & ~self.bus.ready):
@@ -98,25 +117,36 @@ class HostPort(wiring.Component):
         self._flags(m)
         return m
 
+    def _read_words(self) -> Iterator[Value]:
+        """What a read answers in the next cycle if it answers, of which all but one are zero: AND-OR takes the least
+        logic.
+        """
+        settling, region = self._busy != 0, self.bus.addr[REGION_SHIFT:]
+        number, words = self.bus.addr[:REGION_SHIFT], row_words(self._config)
+        yield self._captured[:32] & settling.replicate(32)
+        registers = ~settling & (region == Region.REGISTERS) & ~self.bus.write
+        for register, value in self._values.items():
+            yield value & (registers & (number == register)).replicate(len(value))
+        if words > 1:
+            word = self.bus.addr[: word_field_bits(self._config)]
+            fetched = ~settling & (region == Region.SRAM) & (word < words) & ~self.running
+            yield self.row.word_select(word, 32) & fetched.replicate(32)
+
+    @property
+    def _captured(self) -> Value:
+        captured = [Value.cast(row) for row in self.captured]
+        return captured[0] if len(captured) == 1 else Mux(self._side, captured[1], captured[0])
+
     def _accept(self, m: Module) -> None:
         m.d.sync += self.bus.ready.eq(1)
 
     def _refuse(self, m: Module) -> None:
-        m.d.sync += [self.bus.ready.eq(1), self.bus.error.eq(1), self.bus.r_data.eq(0)]
+        m.d.sync += [self.bus.ready.eq(1), self.bus.error.eq(1)]
 
     # ------------------------------------------------------------ registers
 
     def _register(self, m: Module) -> None:
         number = self.bus.addr[:REGION_SHIFT]
-        values = {
-            Register.ID: DEVICE_ID,
-            Register.FINGERPRINT: self._config.fingerprint,
-            Register.STATUS: Cat(self.running, self.done),
-            Register.CYCLES: self.cycles,
-            Register.ERRORS: self._errors,
-            Register.ERROR_QUEUE: self._error_queue,
-            Register.ERROR_CYCLE: self._error_cycle,
-        }
         with m.If(self.bus.write):
             with m.If((number == Register.CONTROL) & self.bus.w_data[0] & ~self.running):
                 m.d.sync += self.start.eq(1)
@@ -126,13 +156,10 @@ class HostPort(wiring.Component):
                 self._accept(m)
             with m.Else():
                 self._refuse(m)
-        with m.Else(), m.Switch(number):
-            for register, value in values.items():
-                with m.Case(register):
-                    m.d.sync += self.bus.r_data.eq(value)
-                    self._accept(m)
-            with m.Default():
-                self._refuse(m)
+        with m.Elif(Cat(number == register for register in self._values).any()):
+            self._accept(m)
+        with m.Else():
+            self._refuse(m)
 
     def _flags(self, m: Module) -> None:
         with m.If((self.new_errors != 0) & (self._errors == 0)):
@@ -144,7 +171,6 @@ class HostPort(wiring.Component):
 
     def _program(self, m: Module) -> None:
         word_index = self.bus.addr[:PROGRAM_WORD_BITS]
-        row = self.bus.addr[PROGRAM_WORD_BITS : PROGRAM_WORD_BITS + len(self.program_row)]
         number = self.bus.addr[PROGRAM_WORD_BITS + len(self.program_row) : REGION_SHIFT]
         accepts, commits = [], []
         for k, queue in enumerate(self._queues):
@@ -154,10 +180,10 @@ class HostPort(wiring.Component):
             accepts.append(accept)
             commits.append(accept & (word_index == words - 1))
         with m.If(Cat(accepts).any()):
-            m.d.sync += [self.program_row.eq(row), self.program_en.eq(Cat(commits))]
-            for i in range((len(self.program_word) + 31) // 32):
+            m.d.sync += self.program_en.eq(Cat(commits))
+            for i, kept in enumerate(self._kept_words):
                 with m.If(word_index == i):
-                    m.d.sync += self.program_word[32 * i : 32 * i + 32].eq(self.bus.w_data)
+                    m.d.sync += kept.eq(self.bus.w_data)
             self._accept(m)
         with m.Else():
             self._refuse(m)
@@ -175,10 +201,12 @@ class HostPort(wiring.Component):
             row_bits = self._config.row_bits(unit.memory)
             in_group = (addr[:row_bits] < unit.memory.depth_rows) & ((addr >> row_bits) < unit.memory.slices)
             m.d.comb += exists[g].eq((group == g) & in_group)
-        with m.If(~exists.any() | (word >= row_words(self._config))):
+        hidden = Cat(not self._config.drivable(unit) for unit in self._groups)
+        with m.If(~exists.any() | (word >= row_words(self._config)) | (~self.bus.write & (exists & hidden).any())):
             self._refuse(m)
         with m.Elif(self.bus.write):
-            m.d.sync += self.row.word_select(word, 32).eq(self.bus.w_data)
+            if row_words(self._config) > 1:
+                m.d.sync += self.row.word_select(word, 32).eq(self.bus.w_data)
             with m.If(word == row_words(self._config) - 1):
                 self._begin(m, self.write_poke, exists, addr)
                 m.d.sync += self.drive_row.eq(1)
@@ -188,7 +216,6 @@ class HostPort(wiring.Component):
             self._begin(m, self.read_poke, exists, addr)
             m.d.sync += self._reading.eq(1)
         with m.Else():
-            m.d.sync += self.bus.r_data.eq(self.row.word_select(word, 32))
             self._accept(m)
 
     def _begin(self, m: Module, poke: Signal, groups: Signal, addr: Signal) -> None:
@@ -200,7 +227,7 @@ class HostPort(wiring.Component):
         m.d.sync += self._busy.eq(self._busy - 1)
         with m.If(self._busy == 1):
             m.d.sync += [self.write_poke.eq(0), self.read_poke.eq(0), self.drive_row.eq(0), self._reading.eq(0)]
-            with m.If(self._reading):
-                fetched = self.captured[0] if self._config.hemispheres == 1 else self.captured[self._side]
-                m.d.sync += [self.row.eq(fetched), self.bus.r_data.eq(fetched[:32])]
+            if row_words(self._config) > 1:
+                with m.If(self._reading):
+                    m.d.sync += self.row.eq(self._captured)
             self._accept(m)

@@ -10,6 +10,7 @@ Regions (address bits 31..30)
     1  programs, write only: {queue, row, word}; the words of a row are written in ascending order, the last one commits
     2  SRAM: {group, slice, row, word}; writes as above (a row is ``lanes/4`` words, lane 0 in the low byte of word 0);
        reading word 0 fetches the row, words 1.. return the rest of the row fetched last
+Where ``weights_from_host`` holds, weight groups are write only.
 An access to regions 1 or 2 during a run, beyond the map, or to a missing row answers ``error`` and changes nothing.
 """
 

@@ -8,9 +8,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
-from hdl.emit import Shared
+from hdl.emit import Shared, shared
 from hdl.isa import QueueKind
 from hdl.layouts import block_members, block_of, issue_layout, result_layout
+from hdl.matrix.sum_register import SumRegister
 from hdl.matrix.supercell import psum_layout
 
 
@@ -46,27 +47,48 @@ class AccumulatorColumn(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.d.sync += self.command_next.eq(self.command)
+        self._return(m, self._only_row(m, platform) if self._config.acc_rows == 1 else self._latest(m))
+        return m
+
+    def _only_row(self, m: Module, platform: object) -> Value:
+        """The row as a register, through which its blocks move: the commanded one comes out and goes in again."""
+        size, blocks = 32 * len(self.psums), self._config.abc_cycles
+        newest = Signal(size, name="newest")
+        others = [Signal(size, name=f"other{b}", reset_less=True) for b in range(blocks - 1)]
+        row = Cat(*others, newest)
+        for n, psum in enumerate(self.psums):
+            register = SumRegister(early=self._config.sums_on_streams)
+            m.submodules[f"sum{n}"] = shared(register, platform)
+            m.d.comb += [
+                register.enable.eq(self.command.valid),
+                register.start.eq(self.command.start),
+                register.old.eq(row[32 * n : 32 * n + 32]),
+                register.term.eq(psum),
+                newest[32 * n : 32 * n + 32].eq(register.sum),
+            ]
+        with m.If(self.command.valid):
+            m.d.sync += [block.eq(after) for block, after in zip(others, [*others[1:], newest], strict=False)]
+        return row
+
+    def _latest(self, m: Module) -> Value:
+        """The latest sums of a memory of rows, block by block in a register."""
         sums = data.ArrayLayout(32, len(self.psums))
         total = Signal(sums, name="total")
-        held = self._rows(m, Value.cast(total))
-        stored = sums(held)
+        row = Signal(32 * self._config.superlane_lanes, name="row", reset_less=True)
+        stored = sums(self._rows(m, Value.cast(total)))
         for n in range(len(self.psums)):
             old = Mux(self.command.start, Const(0, 32), stored[n])
             m.d.comb += total[n].eq((old + self.psums[n])[:32])
-        m.d.sync += self.command_next.eq(self.command)
-        self._return(m, total, held)
-        return m
+        size, blocks = len(Value.cast(total)), self._config.abc_cycles
+        for b in range(blocks):
+            with m.If(self.command.block == b if blocks > 1 else Const(1)):
+                m.d.sync += row[b * size : (b + 1) * size].eq(total)
+        return row
 
     def _rows(self, m: Module, total: Value) -> Value:
-        """The commanded block of a row; ``total`` takes its place. A single one is a register: no memory is without
-        address.
-        """
+        """The commanded block of the commanded row; ``total`` takes its place."""
         depth = self._config.acc_rows * self._config.abc_cycles
-        if depth == 1:
-            row = Signal(len(total), name="row", reset_less=True)
-            with m.If(self.command.valid):
-                m.d.sync += row.eq(total)
-            return row
         m.submodules.rows = rows = Memory(shape=len(total), depth=depth, init=[])
         read, write = rows.read_port(domain="comb"), rows.write_port()
         place = Cat(block_of(self._config, self.command), self.command.row)
@@ -78,26 +100,23 @@ class AccumulatorColumn(Shared):
         ]
         return read.data
 
-    def _return(self, m: Module, total: data.View, held: Value) -> None:
-        """A register for the sum, filled block by block, then one per hop.
+    def _return(self, m: Module, row: Value) -> None:
+        """The sum in the cycle after its last block, then a register per hop.
 
-        A core's only row is such a register, where a sum comes in one block: it holds the last one.
+        With ``sums_on_streams`` its announcement comes in the cycle before it.
         """
         hop = Signal(result_layout(self._config), name="sum")
-        blocks = [Const(1)] if self._config.abc_cycles == 1 else self._blocks()
-        m.d.sync += [hop.valid.eq(self.command.valid & self.command.emit & blocks[-1]), hop.out.eq(self.command.out)]
-        if self._config.acc_rows == self._config.abc_cycles == 1:
-            m.d.comb += Value.cast(hop.sums).eq(held)
-        else:
-            for b, is_block in enumerate(blocks):
-                with m.If(is_block):
-                    m.d.sync += [hop.sums[b * len(total) + n].eq(total[n]) for n in range(len(total))]
+        complete = self.command.valid & self.command.emit & self._is_last_block
+        domain = m.d.comb if self._config.sums_on_streams else m.d.sync
+        domain += [hop.valid.eq(complete), hop.out.eq(self.command.out)]
+        m.d.comb += Value.cast(hop.sums).eq(row)
         for h in range(self._config.superlanes - 1):
             after = Signal(result_layout(self._config), name=f"hop{h}")
             m.d.sync += after.eq(hop)
             hop = after
         m.d.comb += self.result.eq(hop)
 
-    def _blocks(self) -> list[Value]:
-        """Which block of rows comes, one bit each."""
-        return [self.command.block == b for b in range(self._config.abc_cycles)]
+    @property
+    def _is_last_block(self) -> Value:
+        blocks = self._config.abc_cycles
+        return self.command.block == blocks - 1 if blocks > 1 else Const(1)

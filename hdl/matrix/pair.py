@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
 from hdl.emit import Shared, Technology
 
 _PORTS = """\
 module {name}(
-  input clk, input rst, input install, input [15:0] weights, input [15:0] x, output {kind} [31:0] products
+  input clk, input rst, input install, input hold, input [15:0] weights, input [15:0] x,
+  output {kind} [31:0] products
 );
 """
 _BEHAVIOUR = """\
-  reg [15:0] array, x_held;
+  reg [15:0] x_held;
+{array}
   always @(posedge clk) begin
-    if (install) array <= weights;
-    x_held <= x;
+    if (!hold) x_held <= x;
     products <= {$signed(array[15:8]) * $signed(x_held[15:8]), $signed(array[7:0]) * $signed(x_held[7:0])};
   end
 endmodule
 """
+_KEPT = """\
+  reg [15:0] array;
+  always @(posedge clk) if (install) array <= weights;"""
+_OPEN = "  wire [15:0] array = weights;"
 _MULTIPLIER = """\
   SB_MAC16 #(
-    .MODE_8x8(1'b1), .A_SIGNED(1'b1), .B_SIGNED(1'b1), .A_REG(1'b1), .B_REG(1'b1),
+    .MODE_8x8(1'b1), .A_SIGNED(1'b1), .B_SIGNED(1'b1), .A_REG({a_reg}), .B_REG(1'b1),
     .TOP_8x8_MULT_REG(1'b1), .BOT_8x8_MULT_REG(1'b1), .TOPOUTPUT_SELECT(2'b10), .BOTOUTPUT_SELECT(2'b10)
   ) multiplier (
     .CLK(clk), .CE(1'b1), .A(weights), .B(x), .C(16'b0), .D(16'b0), .O(products),
-    .AHOLD(~install), .BHOLD(1'b0), .CHOLD(1'b0), .DHOLD(1'b0),
+    .AHOLD({a_hold}), .BHOLD(hold), .CHOLD(1'b0), .DHOLD(1'b0),
     .IRSTTOP(1'b0), .IRSTBOT(1'b0), .ORSTTOP(1'b0), .ORSTBOT(1'b0), .OLOADTOP(1'b0), .OLOADBOT(1'b0),
     .OHOLDTOP(1'b0), .OHOLDBOT(1'b0), .ADDSUBTOP(1'b0), .ADDSUBBOT(1'b0), .CI(1'b0), .ACCUMCI(1'b0), .SIGNEXTIN(1'b0)
   );
@@ -38,30 +43,43 @@ endmodule
 class ProductPair(Shared):
     """products[16j +: 16] = array[8j +: 8] * x[8j +: 8], both int8, for j in 0, 1; array := weights with ``install``.
 
-    ``x`` and ``install`` in T, products in T + 2. All registers are those of an SB_MAC16, of which an UP5K has eight:
-    they hold the array as well, and take what yosys 0.70 would make of two products and their sum, which is wrong (its
-    ice40_dsp lets one register be the operand of an adder in one SB_MAC16 and the product's register of another).
+    ``x`` and ``install`` in T, products in T + 2. With ``hold`` in T, x is that of T - 1. A pair that does not
+    ``keep`` its array takes ``weights`` in T + 1 for it. All registers are those of an SB_MAC16, of which an UP5K has
+    eight: they take what yosys 0.70 would make of two products and their sum, which is wrong (its ice40_dsp lets one
+    register be the operand of an adder in one SB_MAC16 and the product's register of another).
     """
 
-    def __init__(self) -> None:
-        super().__init__({"install": In(1), "weights": In(16), "x": In(16), "products": Out(32)})
+    def __init__(self, keep: bool = True) -> None:
+        self._keep = keep
+        super().__init__({"install": In(1), "hold": In(1), "weights": In(16), "x": In(16), "products": Out(32)})
 
     @property
     def module_name(self) -> str:
-        return "lpu_product_pair"
+        return "lpu_product_pair" if self._keep else "lpu_product_pair_open"
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for j in range(2):
             span = slice(8 * j, 8 * j + 8)
-            array = Signal(signed(8), name=f"array{j}", reset_less=True)
             x = Signal(signed(8), name=f"x{j}", reset_less=True)
-            with m.If(self.install):
-                m.d.sync += array.eq(self.weights[span])
-            m.d.sync += [x.eq(self.x[span]), self.products[16 * j : 16 * j + 16].eq(array * x)]
+            with m.If(~self.hold):
+                m.d.sync += x.eq(self.x[span])
+            m.d.sync += self.products[16 * j : 16 * j + 16].eq(self._array(m, span, j) * x)
         return m
+
+    def _array(self, m: Module, span: slice, j: int) -> Value:
+        weights = self.weights[span].as_signed()
+        if not self._keep:
+            return weights
+        array = Signal(signed(8), name=f"array{j}", reset_less=True)
+        with m.If(self.install):
+            m.d.sync += array.eq(weights)
+        return array
 
     def verilog(self, technology: Technology) -> str:
         is_ice40 = technology is Technology.ICE40
         ports = _PORTS.format(name=self.module_name, kind="wire" if is_ice40 else "reg")
-        return ports + (_MULTIPLIER if is_ice40 else _BEHAVIOUR)
+        if is_ice40:
+            a_reg, a_hold = ("1'b1", "~install") if self._keep else ("1'b0", "1'b0")
+            return ports + _MULTIPLIER.format(a_reg=a_reg, a_hold=a_hold)
+        return ports + _BEHAVIOUR.replace("{array}", _KEPT if self._keep else _OPEN)

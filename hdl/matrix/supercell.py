@@ -36,8 +36,9 @@ class Supercell(Shared):
     All cycles are local: supercell (superlane r, column c) is r + c cycles behind the command's issue T.
     Weights: rows of block ``command.block`` are captured from ``weights`` in T when ``command.column`` is 0;
     ``install`` in T copies the buffer to the array. Both hop on to the next column, with ``column`` one less.
-    Activations: ``x`` in T, products in T + 2, sums of 4 in T + 3, ``psum_out`` in T + 4. ``psum_in`` is wanted in
-    T + 3, which is the ``psum_out`` cycle of the superlane above. ``x_next`` is x one cycle late, for the next column.
+    Activations: ``x`` in T, products in T + 2, sums of 4 in T + 3, ``psum_out`` in T + 4 (T + 3 where a ``SumRegister``
+    has its register: ``sums_on_streams``). ``psum_in`` is wanted in T + 3, which is the ``psum_out`` cycle of the
+    superlane above. ``x_next`` is x one cycle late, for the next column.
     """
 
     def __init__(self, config: LpuConfig) -> None:
@@ -66,32 +67,33 @@ class Supercell(Shared):
         m.d.sync += [self.command_next.eq(self.command), self.weights_next.eq(self.weights)]
         m.d.sync += self.command_next.column.eq(self.command.column - 1)
         self._activations(m)
-        buffer, rows = self._buffer(m), len(self.psum_out)
-        technology = technology_of(platform) if self._config.abc_cycles == 1 else Technology.GENERIC
-        if technology is Technology.ICE40:
-            products = [self._paired(m, n, row, platform) for n, row in enumerate(buffer)]
-        elif technology is Technology.ECP5 and not self._config.paired_columns:
-            products = [self._multiplied(m, n, row, platform) for n, row in enumerate(buffer)]
-        else:
-            array = self._array(m, buffer)
-            chosen = [self._row(m, n, array[n::rows]) for n in range(rows)]
-            products = [self._products(m, n, row) for n, row in enumerate(chosen)]
-            self._pair_columns(m, chosen, products, platform)
+        products = self._all_products(m, self._buffer(m), platform)
         for n, row_products in enumerate(products):
-            m.d.sync += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, row_products))
+            domain = m.d.comb if self._config.sums_on_streams else m.d.sync
+            domain += self.psum_out[n].eq(self.psum_in[n] + self._sum(m, n, row_products))
         return m
+
+    def _all_products(self, m: Module, buffer: list[Signal], platform: object) -> list[list[Value]]:
+        """Of each row of ``psum_out``: by what the technology has multipliers for. The logic cell of an iCE40 chooses
+        before its register for nothing, so that there the array moves; elsewhere rows are chosen out of it.
+        """
+        technology, rows, is_whole = technology_of(platform), len(self.psum_out), self._config.abc_cycles == 1
+        if technology is Technology.ICE40:
+            working = buffer if is_whole else self._array(m, buffer, moves=True)[:rows]
+            return [self._paired(m, n, row, platform) for n, row in enumerate(working)]
+        if technology is Technology.ECP5 and is_whole and not self._config.paired_columns:
+            return [self._multiplied(m, n, row, platform) for n, row in enumerate(buffer)]
+        array = self._array(m, buffer)
+        chosen = [self._row(m, n, array[n::rows]) for n in range(rows)]
+        products = [self._products(m, n, row) for n, row in enumerate(chosen)]
+        self._pair_columns(m, chosen, products, platform)
+        return products
 
     def _activations(self, m: Module) -> None:
         """Kept for as long as the element takes."""
         m.d.sync += self.x_next.eq(self.x)
         with m.If(block_of(self._config, self.x).any()):
             m.d.sync += self.x_next.lanes.eq(self.x_next.lanes)
-
-    def _row(self, m: Module, n: int, rows: list[Signal]) -> Signal:
-        """The one of ``rows``, each of a block, that multiplier row ``n`` works on."""
-        row = Signal(lane_bits(self._config), name=f"row{n}")
-        m.d.comb += row.eq(choose(rows, block_of(self._config, self.x_next)))
-        return row
 
     def _buffer(self, m: Module) -> list[Signal]:
         """The rows of the load buffer."""
@@ -106,11 +108,24 @@ class Supercell(Shared):
             rows.append(buffer)
         return rows
 
-    def _array(self, m: Module, buffer: list[Signal]) -> list[Signal]:
+    def _array(self, m: Module, buffer: list[Signal], moves: bool = False) -> list[Signal]:
+        """The rows of the array. Where it ``moves``, those that are worked on come first: with each block of an element
+        they move on, and once round in all.
+        """
         rows = [Signal(len(row), name=f"array{n}", reset_less=True) for n, row in enumerate(buffer)]
+        if moves:
+            at_once = len(rows) // self._config.abc_cycles
+            with m.If(self.x_next.works):
+                m.d.sync += [row.eq(rows[(n + at_once) % len(rows)]) for n, row in enumerate(rows)]
         with m.If(self.command.install):
             m.d.sync += [row.eq(loaded) for row, loaded in zip(rows, buffer, strict=True)]
         return rows
+
+    def _row(self, m: Module, n: int, rows: list[Signal]) -> Signal:
+        """The one of ``rows``, each of a block, that multiplier row ``n`` works on."""
+        row = Signal(lane_bits(self._config), name=f"row{n}")
+        m.d.comb += row.eq(choose(rows, block_of(self._config, self.x_next)))
+        return row
 
     # sum_k row[k] * x[k] in three cycles: products, sums of four, total (the total is not registered)
 
@@ -133,13 +148,13 @@ class Supercell(Shared):
                 products[n + j][k] = pair.products[16 * j : 16 * j + 16].as_signed()
 
     def _paired(self, m: Module, n: int, row: Signal, platform: object) -> list[Value]:
-        """The products of a row by two in a multiplier, which holds its part of the array."""
+        """The products of a row by two in a multiplier; where all rows have some, they hold the array."""
         products: list[Value] = []
         for k in range(0, self._side, 2):
-            pair, span = ProductPair(), slice(8 * k, 8 * k + 16)
+            pair, span = ProductPair(keep=self._config.abc_cycles == 1), slice(8 * k, 8 * k + 16)
             m.submodules[f"pair{n}_{k}"] = shared(pair, platform)
             m.d.comb += [pair.install.eq(self.command.install), pair.weights.eq(row[span])]
-            m.d.comb += pair.x.eq(self.x.lanes[span])
+            m.d.comb += [pair.x.eq(self.x.lanes[span]), pair.hold.eq(block_of(self._config, self.x).any())]
             products += [pair.products[:16].as_signed(), pair.products[16:].as_signed()]
         return products
 

@@ -15,14 +15,14 @@ class Bank(Shared):
     """``depth`` rows of ``width`` bits, one read and one write a cycle; read latency 1 cycle.
 
     ``read_data`` is zero after a cycle without ``read_en``: that is the reset of a block RAM's output, and lets banks
-    of which one is read be merged by OR. The caller never reads the row that is written in the same cycle.
+    of which one is read be merged by OR. The block RAM of an iCE40 has no such reset; without ``clears``, read_data is
+    anything then. The caller never reads the row that is written in the same cycle.
     ``short``: as far as :func:`lut_columns` says, made of LUTs; only for parts that have RAM of LUTs.
     """
 
-    def __init__(self, depth: int, width: int, short: bool = False) -> None:
-        self._depth = depth
+    def __init__(self, depth: int, width: int, clears: bool = True, short: bool = False) -> None:
+        self._depth, self._width, self._clears = depth, width, clears
         self._lut_columns = lut_columns(depth, width) if short else 0
-        self._width = width
         row_bits = (depth - 1).bit_length()
         super().__init__(
             {
@@ -37,7 +37,8 @@ class Bank(Shared):
 
     @property
     def module_name(self) -> str:
-        return f"lpu_{'short_bank' if self._lut_columns else 'bank'}_{self._depth}x{self._width}"
+        name = f"lpu_{'short_bank' if self._lut_columns else 'bank'}_{self._depth}x{self._width}"
+        return name + ("" if self._clears else "_keeping")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -87,6 +88,7 @@ module {self.module_name}(
         """The memory of ``rows`` rows from ``base`` on, a multiple of their number rounded up to a power of two."""
         row_bits, bits = (self._depth - 1).bit_length(), (rows - 1).bit_length()
         tag = f" && {{port}}_row[{row_bits - 1}:{bits}] == {row_bits - bits}'d{base >> bits}" if bits < row_bits else ""
+        clear = f" else {data} <= 0;" if self._clears or rows < self._depth else ""
         enable = {port: f"{port}_en{tag.format(port=port)}" for port in ("read", "write")}
         low, high = columns.start, columns.stop
         in_luts = high > self._width - self._lut_columns
@@ -97,7 +99,7 @@ module {self.module_name}(
   reg [{high - low - 1}:0] {data};
   always @(posedge clk) begin
     if ({enable["write"]}) {memory}[write_row[{bits - 1}:0]] <= write_data[{high - 1}:{low}];
-    if ({enable["read"]}) {data} <= {memory}[read_row[{bits - 1}:0]]; else {data} <= 0;
+    if ({enable["read"]}) {data} <= {memory}[read_row[{bits - 1}:0]];{clear}
   end
 """
 

@@ -17,24 +17,32 @@ QNAN = 0x7FC00000
 class IntPipe(Shared):
     """result = op(x, y) on words of 32 bits; see ``hdl.isa.IntOp``. Latency 1 cycle.
 
-    ``result`` keeps the last valid element's, and the flag (0 after reset) the last valid comparison's.
-    Without ``floats`` the operations from FMAX on are left out, and must not be asked for.
+    ``result`` keeps the last valid element's, and the flag (0 after reset) the last valid comparison's. ``word``: what
+    ``result`` will be after an element of integers. Without ``floats`` the operations from FMAX on, and without
+    ``bitwise`` AND, OR and XOR, are left out and must not be asked for. ``lanes``: those that take turns, in the same
+    order with every element; each has its flag.
 
     One adder serves sums and comparisons: x + ~y + carry is x - y for carry 1, ~(y - x) for carry 0 and then all ones
     for x = y; the carry into its sign bit compares the magnitudes.
     """
 
-    def __init__(self, floats: bool) -> None:
-        self._floats = floats
-        super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "y": In(32), "result": Out(32)})
+    def __init__(self, floats: bool, bitwise: bool = True, lanes: int = 1) -> None:
+        self._floats, self._bitwise_ops, self._lanes = floats, bitwise, lanes
+        super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "y": In(32), "word": Out(32), "result": Out(32)})
 
     @property
     def module_name(self) -> str:
-        return "lpu_pipe_int_float" if self._floats else "lpu_pipe_int"
+        return (
+            "lpu_pipe_int"
+            + ("_float" if self._floats else "")
+            + ("" if self._bitwise_ops else "_arithmetic")
+            + f"_{self._lanes}"
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        flag = Signal(name="flag")
+        flags = Signal(self._lanes, name="flags")
+        flag = flags[0]
         second, total = Signal(32, name="second"), Signal(32, name="total")
         greater = Signal(name="greater")
         result = Signal(32, name="held", reset_less=True)
@@ -42,17 +50,17 @@ class IntPipe(Shared):
             second.eq(self._second(flag)),
             total.eq(self._total(second)),
             greater.eq(self._greater(total)),
+            self.word.eq(self._word(flag, greater, second, total)),
             self.result.eq(result),
         ]
-        word = self._word(flag, greater, second, total)
         with m.If(self.command.valid):
-            m.d.sync += result.eq(word)
+            m.d.sync += [result.eq(self.word), flags.eq(flags.rotate_right(1))]
             with m.If(self._is(IntOp.GT)):
-                m.d.sync += flag.eq(greater)
+                m.d.sync += flags[-1].eq(greater)
             with m.If(self._is(IntOp.EQ)):
-                m.d.sync += flag.eq(total.all())
+                m.d.sync += flags[-1].eq(total.all())
             if self._floats:
-                self._float_cases(m, result, flag, greater, total)
+                self._float_cases(m, result, flags[-1], greater, total)
         return m
 
     def _is(self, *operations: IntOp) -> Value:
@@ -92,10 +100,12 @@ class IntPipe(Shared):
     def _bitwise(self) -> Value:
         """x & ~(~y), (x | y) & ~0, (x | y) & ~(x & y), and x & ~0 for the other operations."""
         x, y = self.x, self.y
+        if not self._bitwise_ops:
+            return x
         joined, cut = self._is(IntOp.OR, IntOp.XOR), self._is(IntOp.AND, IntOp.XOR)
         return Mux(joined, x | y, x) & ~Mux(cut, Mux(joined, x & y, ~y), 0)
 
-    def _float_cases(self, m: Module, result: Signal, flag: Signal, greater: Value, total: Value) -> None:
+    def _float_cases(self, m: Module, result: Signal, flag: Value, greater: Value, total: Value) -> None:
         nan, zeros, byte = Signal(name="nan"), Signal(name="zeros"), Signal(8, name="byte")
         m.d.comb += [
             nan.eq(_is_nan(self.x) | _is_nan(self.y)),

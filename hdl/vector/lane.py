@@ -22,7 +22,7 @@ from hdl.vector.sfu_rom import HALF_BITS, SECOND
 def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
     match pipe:
         case PipeKind.INT:
-            return IntPipe(config.has_floats)
+            return IntPipe(config.has_floats, config.bitwise)
         case PipeKind.REQUANT:
             return RequantPipe(config.mult_bits)
         case PipeKind.MUL:
@@ -53,7 +53,7 @@ class Lane(Shared):
         groups = sum(len(streams) for streams in drives.streams.values()) // STREAMS_PER_GROUP
         ports = view_ports(reads, 8)
         for pipe in config.pipes:
-            ports |= {f"{pipe.value}_command": In(PIPE_COMMAND), f"{pipe.value}_result": Out(32)}
+            ports |= {f"{pipe.value}_result": Out(32), f"{pipe.value}_command": In(PIPE_COMMAND)}
             for operand in Operand.all_of(config, pipe):
                 ports |= operand.ports
                 if operand.swaps:
@@ -74,7 +74,7 @@ class Lane(Shared):
             component = pipe_component(self._config, pipe)
             m.submodules[pipe.value] = shared(component, platform)
             self._connect(m, pipe, component)
-        values = [*(self._result(pipe) for pipe in self._config.pipes), self._saturated()]
+        values = [*(self._result(pipe) for pipe in self._config.pipes), saturated(self._result(PipeKind.INT))]
         for out, gates in zip(self.out, self.drive, strict=True):
             m.d.comb += out.eq(any_of(gated(values, gates)))
         return m
@@ -99,14 +99,14 @@ class Lane(Shared):
         if operand.swaps:
             values += list(getattr(self, f"{operand.pipe.value}_swapped"))
         terms = gated(values, Value.cast(getattr(self, f"{operand.name}_take"))) if operand.takes else []
-        for k, word in enumerate(operand.words(getattr(self, operand.name), self)):
+        for k, word in enumerate(operand.words(getattr(self, operand.name), self) if operand.picks else ()):
             register = Signal(32, name=f"{operand.name}_register{k}", reset_less=True)
             m.d.sync += register.eq(word)
             terms.append(register)
         return any_of(terms)
 
-    def _saturated(self) -> Value:
-        """INT's result as int8, in all four bytes."""
-        value = self._result(PipeKind.INT)
-        sign, fits = value[31], (value[7:31] ^ value[31].replicate(24)) == 0
-        return Mux(fits, value[:8], Cat((~sign).replicate(7), sign)).replicate(4)
+
+def saturated(word: Value) -> Value:
+    """A word as int8, in all four bytes."""
+    sign, fits = word[31], (word[7:31] ^ word[31].replicate(24)) == 0
+    return Mux(fits, word[:8], Cat((~sign).replicate(7), sign)).replicate(4)

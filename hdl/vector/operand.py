@@ -31,7 +31,7 @@ class Operand:
         self.registers = [REGISTERS[source] for source in allowed if source in REGISTERS]
         self.swaps = config.superlane_lanes.bit_length() - 1 if Source.SWAP in allowed else 0
         self._field = field
-        self._has_imm = Source.IMM in allowed
+        self._has_imm, self._streams = Source.IMM in allowed, Source.STREAM in allowed
         self._narrows = pipe is PipeKind.INT
         vector = config.unit("vxm0")
         self._reach = Reach(config.readable(vector, field, pipe))
@@ -46,7 +46,12 @@ class Operand:
     def ports(self) -> dict[str, wiring.Member]:
         """Ports of a lane: what to take in T, and in T + 1."""
         taken = {f"{self.name}_take": In(self.take_layout)} if self.takes else {}
-        return {self.name: In(self.pick_layout), **taken}
+        return {**({self.name: In(self.pick_layout)} if self.picks else {}), **taken}
+
+    @property
+    def picks(self) -> bool:
+        """Whether it may be a stream or the immediate."""
+        return self._streams or self._has_imm
 
     @property
     def takes(self) -> bool:

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind
 from hdl.emit import shared
-from hdl.isa import PIPE_LATENCY, PIPE_QUEUES, can_fold, first_of_fold, operations
+from hdl.isa import PIPE_QUEUES, can_fold, first_of_fold, operations, whole_latency
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import Reach, digest, view_ports
 from hdl.vector.command import PIPE_COMMAND
@@ -56,7 +56,7 @@ class VectorTile(wiring.Component):
         if has_halves(self._config):
             self._share_tables(m, platform)
         for pipe in self._config.pipes:
-            self._issue(m, pipe)
+            self._issue(m, pipe, platform)
         self._drive(m)
         if self._config.trace:
             self._log(m)
@@ -80,17 +80,18 @@ class VectorTile(wiring.Component):
 
     # ----------------------------------------------------------------- operands
 
-    def _issue(self, m: Module, pipe: PipeKind) -> None:
+    def _issue(self, m: Module, pipe: PipeKind, platform: object) -> None:
         issue = getattr(self, f"issue_{pipe.value}")
         command = Signal(PIPE_COMMAND, name=f"{pipe.value}_command")
-        m.d.sync += [command.valid.eq(issue.valid), command.op.eq(_operation(self._config, pipe, issue))]
+        m.d.sync += [command.valid.eq(issue.valid), command.op.eq(operation_of(self._config, pipe, issue))]
         if pipe is PipeKind.INT:
             m.d.sync += command.imm.eq(sign_extended(issue.imm))
         self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
         for operand in Operand.all_of(self._config, pipe):
-            pick = Signal(operand.pick_layout, name=f"{operand.name}_pick")
-            m.d.comb += Value.cast(pick).eq(operand.pick(issue))
-            self._to_lanes(m, operand.name, Value.cast(pick))
+            if operand.picks:
+                pick = Signal(operand.pick_layout, name=f"{operand.name}_pick")
+                m.d.comb += Value.cast(pick).eq(operand.pick(issue))
+                self._to_lanes(m, operand.name, Value.cast(pick))
             if operand.takes:
                 take = Signal(operand.take_layout, name=f"{operand.name}_take")
                 m.d.sync += Value.cast(take).eq(operand.take(issue))
@@ -105,14 +106,14 @@ class VectorTile(wiring.Component):
     def _whole(self, m: Module, pipe: PipeKind) -> Value:
         """The SG4s that the pipe drives now."""
         issue = getattr(self, f"issue_{pipe.value}")
-        hits = Cat(_drives(issue) & hits_group(issue.out, *group) for group in self._groups())
+        hits = Cat(drives(issue) & hits_group(issue.out, *group) for group in self._groups())
         wide = issue.out_wide.replicate(len(hits)) if pipe is PipeKind.INT else hits
         return self._delayed(m, pipe, hits & wide, "whole")
 
     def _single(self, m: Module) -> Value:
         """The single streams that INT drives now, as bits of all streams in reach."""
         issue = self.issue_int
-        singly = _drives(issue) & ~issue.out_wide
+        singly = drives(issue) & ~issue.out_wide
         hits = [
             singly & hits_group(issue.out, *group) & (issue.out[1:3] == j)
             for group in self._groups()
@@ -124,7 +125,7 @@ class VectorTile(wiring.Component):
         return [(d, s) for d, streams in self._drives.streams.items() for s in streams[::STREAMS_PER_GROUP]]
 
     def _delayed(self, m: Module, pipe: PipeKind, value: Value, name: str) -> Value:
-        for stage in range(1, 2 + PIPE_LATENCY[pipe]):
+        for stage in range(1, 2 + whole_latency(self._config, pipe)):
             after = Signal(len(value), name=f"{pipe.value}_{name}{stage}")
             m.d.sync += after.eq(value)
             value = after
@@ -153,15 +154,18 @@ class VectorTile(wiring.Component):
         places = [divmod(first + k, STREAMS_PER_GROUP) for k in range(count)]
         return Cat(lane.out[group][8 * byte : 8 * byte + 8] for group, byte in places for lane in self._lanes)
 
+    def _results(self, pipe: PipeKind) -> list[Value]:
+        return [getattr(lane, f"{pipe.value}_result") for lane in self._lanes]
+
     def _log(self, m: Module) -> None:
         for pipe in self._config.pipes:
             valid = self._delayed(m, pipe, getattr(self, f"issue_{pipe.value}").valid, "valid")
-            words = [getattr(lane, f"{pipe.value}_result") for lane in self._lanes]
+            words = self._results(pipe)
             m.d.comb += getattr(self, f"{pipe.value}_valid").eq(valid)
             m.d.comb += getattr(self, f"{pipe.value}_digest").eq(digest(words))
 
 
-def _operation(config: LpuConfig, pipe: PipeKind, issue: data.View) -> Value:
+def operation_of(config: LpuConfig, pipe: PipeKind, issue: data.View) -> Value:
     """The element's operation; the first element of a fold begins it."""
     operation: Value = issue.operation
     if not can_fold(pipe):
@@ -173,7 +177,7 @@ def _operation(config: LpuConfig, pipe: PipeKind, issue: data.View) -> Value:
     return Mux(issue.fold & issue.first, beginning, operation)
 
 
-def _drives(issue: data.View) -> Value:
+def drives(issue: data.View) -> Value:
     """Whether the element drives its result."""
     drives: Value = issue.valid & issue.drive & (issue.last | ~issue.last_only)
     return drives

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from compiler.image import ProgramImage
 from compiler.operands import reads, reads_flag, register_reads, sets_flag
 from hdl.config import PipeKind
-from hdl.isa import PIPE_LATENCY, PIPES, WRITE_TO_READ, Opcode, QueueKind
+from hdl.isa import PIPES, WRITE_TO_READ, Opcode, QueueKind, pipe_latency
 from lpu.view.flows import Run, Streams
 from lpu.view.memory import Issue, Writes
 from lpu.view.timeline import Step
@@ -86,9 +86,9 @@ class _Sources:
         box, elements = self._runs[number]
         unit, pipe, cycle = box.queue.unit.name, PIPES[box.queue.kind], box.cycle + i * box.period
         for _, register in register_reads(box.instruction, pipe, elements[i].first):
-            yield from self._latest(unit, register, cycle - PIPE_LATENCY[register])
+            yield from self._latest(unit, register, cycle - pipe_latency(self._config, register))
         if reads_flag(pipe, box.instruction["op"]):
-            yield from self._latest(unit, "flag", cycle - PIPE_LATENCY[PipeKind.INT])
+            yield from self._latest(unit, "flag", cycle - pipe_latency(self._config, PipeKind.INT))
         self._issued[unit, pipe].append((cycle, number, i))
         if sets_flag(pipe, box.instruction["op"]):
             self._issued[unit, "flag"].append((cycle, number, i))
