@@ -12,6 +12,7 @@ from fpga.boards import BOARDS, Board, board
 from fpga.cells import unit_cells, unit_of
 from fpga.report import BuildReport, Placement
 from fpga.top import board_frequency, family_of
+from hdl.config import preset
 from lpu.commands.fpga_build import timing_error
 
 PORTS = "module lpu_board(input clk, input rst, input rx, output tx, output running);"
@@ -166,3 +167,13 @@ def test_fmax_is_that_of_the_slowest_clock(tmp_path: Path) -> None:
         f'"critical_paths": [{{"from": "posedge clk", "to": "posedge clk", "path": [{step}]}}]}}'
     )
     assert Placement.read(3, tmp_path / "r.json") == Placement(3, 61.5, 7.5, "a", "b", {"L": (1, 9)})
+
+
+@pytest.mark.slow
+def test_nano_with_its_serial_line_is_a_bitstream_for_the_icebreaker() -> None:
+    """Every resource within the UP5K's, and the clock met, which is at least 20 MHz."""
+    place = board("icebreaker")
+    report = flow.build(place, preset("nano"), place.clock_mhz, [1])
+    assert report.met and report.clock_mhz >= 20 and report.best.fmax_mhz >= report.clock_mhz
+    assert all(used <= report.available[name] for name, used in report.used.items())
+    assert report.bitstream is not None and Path(report.bitstream).stat().st_size > 100_000
