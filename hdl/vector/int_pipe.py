@@ -54,7 +54,8 @@ class IntPipe(Shared):
             self.result.eq(result),
         ]
         with m.If(self.command.valid):
-            m.d.sync += [result.eq(self.word), flags.eq(flags.rotate_right(1))]
+            m.d.sync += result.eq(self.word)
+            m.d.sync += flags.eq(flags.rotate_right(1))
             with m.If(self._is(IntOp.GT)):
                 m.d.sync += flags[-1].eq(greater)
             with m.If(self._is(IntOp.EQ)):
