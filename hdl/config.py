@@ -594,7 +594,7 @@ PRESETS: dict[str, LpuConfig] = {
                 ShortQueue("sxm0", 32),
                 ShortQueue("w0.w", 16),
                 ShortQueue("d1.w", 160),
-                ShortQueue("vxm0.m", 272),
+                ShortQueue("vxm0.m", 336),
                 ShortQueue("vxm0.s", 112),
             ),
             count_bits=8,

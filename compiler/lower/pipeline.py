@@ -133,8 +133,6 @@ class Pipeline:
         imm: int = 0,
     ) -> Reg:
         """``count`` elements of ``op``, one every ``pitch`` cycles; ``imm``: of PICK. Raises PipelineError."""
-        if isinstance(x, Rows) and isinstance(y, Rows) and x is not y and x.at.unit == y.at.unit:
-            x = self.op(IntOp.PASS, x, count=count, pitch=pitch)  # a data group reads one row a cycle
         use = _Use(self.config, op, {"x": x} if y is None else {"x": x, "y": y}, count, pitch, imm)
         start = self._start(use, earliest)
         self._take(use, start)
