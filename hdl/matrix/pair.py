@@ -7,26 +7,10 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.emit import Shared, Technology
 
-_PORTS = """\
-module {name}(
-  input clk, input rst, input install, input hold, input [15:0] weights, input [15:0] x,
-  output {kind} [31:0] products
-);
-"""
-_BEHAVIOUR = """\
-  reg [15:0] x_held;
-{array}
-  always @(posedge clk) begin
-    if (!hold) x_held <= x;
-    products <= {$signed(array[15:8]) * $signed(x_held[15:8]), $signed(array[7:0]) * $signed(x_held[7:0])};
-  end
-endmodule
-"""
-_KEPT = """\
-  reg [15:0] array;
-  always @(posedge clk) if (install) array <= weights;"""
-_OPEN = "  wire [15:0] array = weights;"
 _MULTIPLIER = """\
+module {name}(
+  input clk, input rst, input install, input hold, input [15:0] weights, input [15:0] x, output [31:0] products
+);
   SB_MAC16 #(
     .MODE_8x8(1'b1), .A_SIGNED(1'b1), .B_SIGNED(1'b1), .A_REG({a_reg}), .B_REG(1'b1),
     .TOP_8x8_MULT_REG(1'b1), .BOT_8x8_MULT_REG(1'b1), .TOPOUTPUT_SELECT(2'b10), .BOTOUTPUT_SELECT(2'b10)
@@ -76,10 +60,8 @@ class ProductPair(Shared):
             m.d.sync += array.eq(weights)
         return array
 
-    def verilog(self, technology: Technology) -> str:
-        is_ice40 = technology is Technology.ICE40
-        ports = _PORTS.format(name=self.module_name, kind="wire" if is_ice40 else "reg")
-        if is_ice40:
-            a_reg, a_hold = ("1'b1", "~install") if self._keep else ("1'b0", "1'b0")
-            return ports + _MULTIPLIER.format(a_reg=a_reg, a_hold=a_hold)
-        return ports + _BEHAVIOUR.replace("{array}", _KEPT if self._keep else _OPEN)
+    def verilog(self, technology: Technology) -> str | None:
+        if technology is not Technology.ICE40:
+            return None
+        a_reg, a_hold = ("1'b1", "~install") if self._keep else ("1'b0", "1'b0")
+        return _MULTIPLIER.format(name=self.module_name, a_reg=a_reg, a_hold=a_hold)
