@@ -196,27 +196,27 @@ SERIAL = I(Opcode.ALU, op=RequantOp.SHR, x_from=Source.INT, y_from=Source.IMM)
 
 
 def serial_program(distance: int, taken: int) -> Programs:
-    """INT in cycle 3, REQUANT of it in 4 and again ``distance`` later, INT takes the first result in ``taken``."""
+    """INT in cycle 3, REQUANT of it in 5 and again ``distance`` later, INT takes the first result in ``taken``."""
     load, take = I(Opcode.ALU, x=east(0)), I(Opcode.ALU, x_from=Source.REQUANT)
     pause = [distance - 1] if distance > 1 else []
     return {
         "d0.r": program(READ),
         "vxm0.i": program(3, load, taken - 4, take),
-        "vxm0.q": program(4, SERIAL, *pause, SERIAL),
+        "vxm0.q": program(5, SERIAL, *pause, SERIAL),
     }
 
 
-def test_a_serial_requant_takes_a_cycle_a_lane_and_its_latency() -> None:
-    """3 cycles of its pipe and one for each of the 4 lanes."""
+def test_an_element_takes_a_cycle_a_lane_and_its_latency() -> None:
+    """A REQUANT has its 3 cycles and the register before it; the next begins when all 4 lanes have."""
     memory: list[InitialRows] = [("d0", 0, 1)]
-    verify(REAL, serial_program(4, 11), memory)
-    text = "reads the result register of REQUANT, whose first value stands there from cycle 11 on"
-    rejects(REAL, serial_program(4, 10), text, memory)
+    verify(REAL, serial_program(4, 9), memory)
+    text = "reads the result register of REQUANT, whose first value stands there from cycle 9 on"
+    rejects(REAL, serial_program(4, 8), text, memory)
     for distance in (1, 2, 3):
-        text = f"cycle {4 + distance}: vxm0.q pc {2 + (distance > 1)} '{SERIAL}' begins while vxm0.q pc 1 '{SERIAL}', "
-        rejects(REAL, serial_program(distance, 11), text + "issued in cycle 4, takes 4 cycles", memory)
-    back_to_back = serial_program(4, 11) | {"vxm0.q": program(4, SERIAL.replace(count=2, gap=2))}
-    rejects(REAL, back_to_back, "cycle 7: vxm0.q pc 1", memory)
+        text = f"cycle {5 + distance}: vxm0.q pc {2 + (distance > 1)} '{SERIAL}' begins while vxm0.q pc 1 '{SERIAL}', "
+        rejects(REAL, serial_program(distance, 9), text + "issued in cycle 5, takes 4 cycles", memory)
+    back_to_back = serial_program(4, 9) | {"vxm0.q": program(5, SERIAL.replace(count=2, gap=2))}
+    rejects(REAL, back_to_back, "cycle 8: vxm0.q pc 1", memory)
 
 
 def test_what_nano_lacks() -> None:

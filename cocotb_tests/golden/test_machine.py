@@ -180,7 +180,7 @@ SIDES = {
 def test_nano_requantised_matvec(side: str) -> None:
     """out = saturate(max(round_half_even((W x + b) * 3 / 2^4), y)), mxm 0, w 2, d 3, vxm 4 (or mirrored).
 
-    w READ in 0, driven in 2, at mxm in 4: LW in 4, installs in 5. x READ in 0, driven in 2, at mxm in 5: ABC in 5,
+    w READ in 0, driven in 2, at mxm in 4: LW in 4, installs in 5. x READ in 1, driven in 3, at mxm in 6: ABC in 6,
     driven in 10, at vxm in 14. b READ in 11, driven in 13, at vxm in 14. ADD in 14, REQUANT in
     14 + 1, MAX in 15 + 3 = 18: y READ in 15. Driven in 18 + 2 = 20, at d in 21. END in 22.
     """
@@ -192,8 +192,9 @@ def test_nano_requantised_matvec(side: str) -> None:
     machine.sram[names["x"]][0, 0], machine.sram[names["x"]][0, 1] = x, y
     machine.sram[names["b"]][:, 0] = int32_to_planes(bias)
     x_reads = [
+        Instruction.of(Opcode.NOP, n=1),
         Instruction.of(Opcode.READ, addr=0, stream=outward(4)),
-        Instruction.of(Opcode.NOP, n=14),
+        Instruction.of(Opcode.NOP, n=13),
         Instruction.of(Opcode.READ, addr=1, stream=inward(upper)),
         END,
     ]
@@ -205,7 +206,7 @@ def test_nano_requantised_matvec(side: str) -> None:
         f"{names['x']}.r": x_reads,
         f"{names['b']}.r": at(11, Opcode.READ, wide=1, addr=0, stream=inward(upper)),
         f"{names['m']}.w": at(4, Opcode.LW, install=1),
-        f"{names['m']}.a": at(5, Opcode.ABC, stream=outward(4), out=inward(lower), start=1, emit=1),
+        f"{names['m']}.a": at(6, Opcode.ABC, stream=outward(4), out=inward(lower), start=1, emit=1),
         "vxm0.i": [*at(14, Opcode.ALU, **add)[:-1], *at(3, Opcode.ALU, **largest)],
         "vxm0.q": at(15, Opcode.ALU, **requant),
         f"{names['x']}.w": at(21, Opcode.WRITE, addr=2, stream=outward(4)),
@@ -215,7 +216,7 @@ def test_nano_requantised_matvec(side: str) -> None:
     scaled = [max(round(Fraction(v * 3, 16)), k) for v, k in zip(sums, signed(y), strict=True)]
     assert signed(machine.sram[names["x"]][0, 2]) == [max(-128, min(127, v)) for v in scaled]
     assert result.cycles == 22 + 1
-    assert results(result, f"{names['m']}.a") == [(10, 0)]
+    assert results(result, f"{names['m']}.a") == [(11, 0)], "its register, a cycle after the streams"
     assert results(result, "vxm0.i") == [(16, 0), (20, 0)], "driven or not"
     assert results(result, "vxm0.q") == [(19, 0)]
     assert results(result, f"{names['m']}.w") == []
