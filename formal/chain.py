@@ -15,7 +15,7 @@ from hdl.config import PRESETS, STREAMS_PER_GROUP, Direction, LpuConfig, PipeKin
 from hdl.isa import PIPE_LATENCY, AddOp, IntOp, MulOp, Source, stream
 from hdl.vector.tile import VectorTile, drives_of, reads_of
 
-CONFIG: LpuConfig = PRESETS["nano"].replace(name="chain", pipes=(PipeKind.INT, PipeKind.MUL, PipeKind.ADD), imm_bits=32)
+CONFIG: LpuConfig = PRESETS["tiny"].replace(name="chain", pipes=(PipeKind.INT, PipeKind.MUL, PipeKind.ADD), imm_bits=32)
 """The smallest core with these pipes: one superlane of four lanes."""
 OTHER_LANES_FREE = tuple(f"cutpoint top.tile/lane{i}" for i in range(1, CONFIG.superlane_lanes))
 """yosys: lanes other than lane 0 give anything in any cycle (they reach lane 0 through SWAP)."""

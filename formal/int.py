@@ -12,7 +12,7 @@ from formal.pipe import QNAN, PipeRules, implies, is_nan, magnitude
 from formal.run import add_rule, reveal
 from hdl.isa import IntOp
 
-SEE_FLAG = reveal({"seen_flag": "pipe.flag"})
+SEE_FLAG = reveal({"seen_flag": "pipe.flags"})
 
 
 class IntRules(PipeRules):

@@ -17,7 +17,7 @@ from compiler.image import MemoryBlock
 from compiler.operands import readable
 from golden.numerics import Bytes, Int32, int32_to_planes, wrap32
 from golden.units.switch import switch, transpose
-from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind
+from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind, SwitchOp
 from hdl.isa import (
     IW_TO_ABC,
     LW_TO_IW,
@@ -350,6 +350,8 @@ def scenarios(config: LpuConfig) -> dict[str, Builder]:
         "SCATTER": scatter,
         "LW IW ABC": load_weights,
         "LW install": load_and_install,
+    }
+    moves = {
         "SHIFT": _switch(Opcode.SHIFT, False, 1),
         "wide SHIFT": _switch(Opcode.SHIFT, True, 1),
         "ROTATE": _switch(Opcode.ROTATE, False, 3),
@@ -358,6 +360,7 @@ def scenarios(config: LpuConfig) -> dict[str, Builder]:
         "SELECT": _switch(Opcode.SELECT, False, 2),
         "TRANSPOSE": transpose_,
     }
+    found |= {name: build for name, build in moves.items() if SwitchOp[name.split()[-1]] in config.switch_ops}
     for pipe in config.pipes:
         found |= {f"{pipe.name} pipe": _computes(pipe), f"{pipe.name} register": _forwards(pipe)}
     return found

@@ -48,6 +48,7 @@ def test_a_pipe_a_cycle_slow_is_found() -> None:
 
 
 def test_a_drive_a_cycle_late_is_found() -> None:
-    with patch("hdl.vector.tile.PIPE_LATENCY", {**PIPE_LATENCY, PipeKind.ADD: PIPE_LATENCY[PipeKind.ADD] + 1}):
+    late = {**PIPE_LATENCY, PipeKind.ADD: PIPE_LATENCY[PipeKind.ADD] + 1}
+    with patch("hdl.vector.tile.whole_latency", lambda config, pipe: late[pipe]):
         broken = timing("INT").broken
     assert broken and all(rule.startswith("drive_") for rule in broken)

@@ -68,5 +68,5 @@ def test_a_product_that_is_not_flushed() -> None:
 
 
 def test_a_result_beyond_int8() -> None:
-    see_flag = reveal({"seen_flag": "pipe.pipe.flag"})
+    see_flag = reveal({"seen_flag": "pipe.pipe.flags"})
     assert not verdict(IntRules(Faulty(IntPipe(floats=True), beyond_int8), INT), after=see_flag).holds
