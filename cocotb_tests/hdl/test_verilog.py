@@ -11,7 +11,7 @@ from hdl.config import preset
 from sim.build import core_verilog, verilator_bin
 
 REPEATED = (
-    *("lpu_superlane", "lpu_lane", "lpu_pipe_int_float", "lpu_pipe_mul", "lpu_pipe_add", "lpu_pipe_sfu"),
+    *("lpu_superlane", "lpu_lane", "lpu_pipe_int_float_1", "lpu_pipe_mul", "lpu_pipe_add", "lpu_pipe_sfu"),
     *("lpu_supercell_16x16", "lpu_matrix_row_4"),
     *("lpu_accumulator_16x16", "lpu_memory_d_west_4096", "lpu_queue_mem_r", "lpu_access_read_4x4096", "lpu_rotor_64"),
 )
