@@ -74,6 +74,13 @@ BAD_FIELDS: Mapping[str, list[tuple[str, str]]] = {
     ],
     "streams_west": [("streams_west = 4", r"streams_west = 4: must be at least weight_streams \+ 4 = 8")],
     "mac_rows": [("mac_rows = 3", "mac_rows = 3: must be a divisor of the superlane's lanes")],
+    "weights_from_host": [("weights_from_host = 1", "weights_from_host = 1: must be ")],
+    "weights_beside_data": [("weights_beside_data = 1", "weights_beside_data = 1: must be ")],
+    "bitwise": [("bitwise = 1", "bitwise = 1: must be ")],
+    "lane_by_lane": [("lane_by_lane = true", "lane_by_lane = True: must be False with fp32 pipes, two hemispheres")],
+    "sfu_cycles": [("sfu_cycles = 3", "sfu_cycles = 3: must be an integer in 1..2")],
+    "paired_columns": [("paired_columns = 5", "paired_columns = 5: must be an integer in 0..4")],
+    "short_queues": [("short_queues = [3]", r"short_queues\[0\] = 3: must have the fields queue and rows")],
     "weight_streams": [("weight_streams = 5", "weight_streams = 5: must be an integer in 4..4")],
     "weight_groups": [
         (GROUP.format("weight_groups", 3, 256), "weight_groups = .*: must be groups of 4 slices each"),

@@ -42,9 +42,10 @@ class HostBridge(wiring.Component):
             m.d.sync += self._idle.eq(0)
         with m.Elif(~self._late):
             m.d.sync += self._idle.eq(self._idle + 1)
+        is_row = self._is_row(m)
         with m.FSM(name="state"):
             self._receive(m)
-            self._execute(m)
+            self._execute(m, is_row)
             self._answer(m)
         self._reply(m)
         return m
@@ -122,11 +123,10 @@ class HostBridge(wiring.Component):
 
     # -------------------------------------------------------------- the host port
 
-    def _execute(self, m: Module) -> None:
+    def _execute(self, m: Module, is_row: Value) -> None:
         """Words to the host port one by one; the first that is refused ends it."""
         with m.State("CHECK"):
             registers = self._address[REGION_SHIFT:] == Region.REGISTERS
-            is_row = self._is_row(m)
             with m.If(~self._crc.match_detected):
                 self._finish(m, Code.CRC)
             with m.Elif(self.running & (self.host.write | ~registers)):
