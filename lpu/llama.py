@@ -25,6 +25,8 @@ from sim.run import Player
 
 LAUNCH_TOKENS = 4
 """Tokens of a launch: how much text comes at once."""
+TOKENS = 64
+"""Tokens of a text where nobody says how many."""
 WIDTH = 100
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -46,6 +48,23 @@ def model_options(command: _Command) -> _Command:
         click.option(
             "--calibrate", type=click.Path(path_type=Path), help="Text for the scales; default what ships with MODEL."
         ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def generation_options(command: _Command) -> _Command:
+    """``--prompt``, ``--tokens``, ``--temperature``, ``--seed``, ``--no-check``: what is generated, and how."""
+    likeliest = "Model: 0, the default, takes the likeliest token."
+    options = (
+        click.option("--prompt", default="", help="Model: what the text begins with; default nothing."),
+        click.option(
+            "--tokens", type=click.IntRange(1), help=f"Model: how many to generate; default {TOKENS}, or what fits."
+        ),
+        click.option("--temperature", type=float, default=0.0, help=likeliest),
+        click.option("--seed", type=click.IntRange(0), default=0, help="Model: of the noise; default 0."),
+        click.option("--no-check", is_flag=True, help="Model: do not compare with the golden model."),
     )
     for option in reversed(options):
         command = option(command)
@@ -85,6 +104,14 @@ def load(
         raise
     prepared = prepare(path, tokenizer, text)
     return prepared, Buckets(config, prepared.quantised, context, sampling=sampling, compiler=kept_program)
+
+
+def requested(
+    prepared: Prepared, buckets: Buckets, prompt: str, tokens: int | None, temperature: float, seed: int
+) -> Request:
+    """What the options of a generation ask for."""
+    ids = tuple(prepared.tokenizer.encode(prompt))
+    return Request(ids, tokens or max(1, min(TOKENS, buckets.context - len(ids))), temperature, seed)
 
 
 def compile_and_build(console: Console, buckets: Buckets, request: Request) -> None:

@@ -37,6 +37,7 @@ Player = Callable[[Sequence[Script]], Iterator[tuple[Words, float]]]
 
 CYCLE_LIMIT = 1_000_000
 """A bare program that runs longer than this is taken for hung."""
+LOG = "sim.log"
 _POLL_SECONDS = 0.2
 
 
@@ -247,28 +248,40 @@ def job_directory() -> Iterator[Path]:
 
 
 def simulate(simulator: Simulator, directory: Path, scripts: int) -> None:
-    """Run the testbench. The runner's exit status says nothing outside pytest: the results file decides."""
-    runner = get_runner("verilator")
+    """Run the testbench. Raises SimError naming the log."""
+    passed = run_testbench(directory, simulator.directory, TOP, "sim.testbench", {SCRIPTS: str(scripts)})
+    if not passed:
+        raise SimError(f"simulation of '{simulator.config.name}' failed; see {kept_log(directory, CACHE)}")
+
+
+def run_testbench(job: Path, built: Path, top: str, module: str, environment: Mapping[str, str]) -> bool:
+    """Whether cocotb's ``module`` passed on ``top``, in the folder ``job``.
+
+    The runner's exit status says nothing outside pytest: the results file decides.
+    """
+    runner, results = get_runner("verilator"), job / "results.xml"
     runner.log.setLevel(logging.CRITICAL)
-    results, log = directory / "results.xml", directory / "sim.log"
     try:
         runner.test(
-            test_module="sim.testbench",
-            hdl_toplevel=TOP,
+            test_module=module,
+            hdl_toplevel=top,
             hdl_toplevel_lang="verilog",
-            build_dir=simulator.directory,
-            test_dir=directory,
+            build_dir=built,
+            test_dir=job,
             results_xml=str(results),
-            extra_env={SCRIPTS: str(scripts), "COCOTB_LOG_LEVEL": "WARNING"},
-            log_file=log,
+            extra_env={"COCOTB_LOG_LEVEL": "WARNING", **environment},
+            log_file=job / LOG,
         )
-        passed = get_results(results) == (1, 0)
+        return get_results(results) == (1, 0)
     except (RuntimeError, SystemExit, subprocess.CalledProcessError):
-        passed = False
-    if not passed:
-        kept = CACHE / "failed.log"
-        shutil.copy(log, kept)
-        raise SimError(f"simulation of '{simulator.config.name}' failed; see {kept}")
+        return False
+
+
+def kept_log(job: Path, folder: Path) -> Path:
+    """Where the log of a failed job in a temporary folder stays."""
+    kept = folder / "failed.log"
+    shutil.copy(job / LOG, kept)
+    return kept
 
 
 def read_answer(path: Path, script: Script) -> Words:

@@ -6,7 +6,6 @@ LOOK_SECONDS.
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import tty
@@ -14,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge, Timer
-from cocotbext.uart import UartSink, UartSource
+from cocotb.triggers import Timer
+
+from cocotb_tests.fpga.serial_ends import CLOCK_NS, serial_ends
 
 PORT, STOP, SETTING = Path("port"), Path("stop"), Path("setting")
 """Files in the working directory: the name of the terminal; there when it is over; clock cycles of a bit."""
-CLOCK_NS = 10
-RESET_CYCLES = 4
 POLL_BITS, QUIET_BITS = 5, 200
 LOOK_SECONDS = 0.01
 CHUNK = 256
@@ -30,16 +27,8 @@ CHUNK = 256
 
 @cocotb.test()
 async def serve(dut: Any) -> None:
-    for name in ("rx", "tx"):
-        logging.getLogger(f"cocotb.{dut._name}.{name}").setLevel(logging.WARNING)
     divisor = int(SETTING.read_text())
-    baud = 1e9 / (CLOCK_NS * divisor)
-    source, sink = UartSource(dut.rx, baud=baud), UartSink(dut.tx, baud=baud)
-    dut.rst.value = 1
-    Clock(dut.clk, CLOCK_NS, "ns", impl="gpi").start()
-    for _ in range(RESET_CYCLES):
-        await RisingEdge(dut.clk)
-    dut.rst.value = 0
+    source, sink = await serial_ends(dut, divisor)
     master = _open_terminal()
     quiet = 0
     while not STOP.exists():

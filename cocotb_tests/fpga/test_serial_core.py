@@ -84,18 +84,12 @@ LOST = lambda n, data: b""  # noqa: E731
 CUT = lambda n, data: data[:-1]  # noqa: E731
 
 
+@pytest.mark.parametrize("side", ["to_board", "to_host"])
 @pytest.mark.parametrize("damage", [FLIPPED, LOST, CUT], ids=["flipped", "lost", "cut"])
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_damaged_request_is_asked_again(number: int, damage: Damage) -> None:
-    end = board(to_board=only(number, damage))
-    check(end)
-    assert end.silences >= 1
-
-
-@pytest.mark.parametrize("damage", [FLIPPED, LOST, CUT], ids=["flipped", "lost", "cut"])
-@pytest.mark.parametrize("number", NUMBERS)
-def test_a_damaged_reply_is_asked_for_again(number: int, damage: Damage) -> None:
-    end = board(to_host=only(number, damage))
+def test_what_is_damaged_is_asked_again(number: int, damage: Damage, side: str) -> None:
+    """A request, or the reply to it."""
+    end = board(**{side: only(number, damage)})
     check(end)
     assert end.silences >= 1
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge, Timer
-from cocotbext.uart import UartSink, UartSource
+from cocotb.triggers import Timer
+
+from cocotb_tests.fpga.serial_ends import CLOCK_NS, serial_ends
 
 STEPS, REPLIES = Path("steps"), Path("replies")
 """Files in the working directory: a list of steps, and the bytes that each got as its reply."""
-CLOCK_NS = 10
-RESET_CYCLES = 4
 POLL_BITS = 10
 
 
@@ -25,16 +22,8 @@ async def play(dut: Any) -> None:
 
     Bytes that come later than a step waits for them count as the next step's.
     """
-    for name in ("rx", "tx"):
-        logging.getLogger(f"cocotb.{dut._name}.{name}").setLevel(logging.WARNING)
     divisor, steps = pickle.loads(STEPS.read_bytes())
-    baud = 1e9 / (CLOCK_NS * divisor)
-    source, sink = UartSource(dut.rx, baud=baud), UartSink(dut.tx, baud=baud)
-    dut.rst.value = 1
-    Clock(dut.clk, CLOCK_NS, "ns", impl="gpi").start()
-    for _ in range(RESET_CYCLES):
-        await RisingEdge(dut.clk)
-    dut.rst.value = 0
+    source, sink = await serial_ends(dut, divisor)
     replies = []
     for sent, silence, expected, patience in steps:
         await source.write(sent)

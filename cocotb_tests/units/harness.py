@@ -6,10 +6,7 @@ module ``lpu_core``. Simulators are cached in ``build/units`` by content.
 
 from __future__ import annotations
 
-import logging
 import pickle
-import shutil
-import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,14 +16,13 @@ from typing import Any
 from amaranth.hdl import Shape, ValueCastable
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
-from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import get_runner
 
 from cocotb_tests.units import player
 from fpga.netlist import netlist
 from hdl.emit import TOP, Technology, VerilogWriter
 from sim import SimError
 from sim.build import CACHE, compiled
+from sim.run import kept_log, run_testbench
 
 UNITS = CACHE / "units"
 Cycle = dict[str, Any]
@@ -121,23 +117,5 @@ def launch(directory: Path, top: str, module: str, files: Mapping[str, bytes], r
 
 def launch_in(job: Path, directory: Path, top: str, module: str) -> None:
     """One launch of cocotb's ``module`` on ``top`` in the folder ``job``. Raises SimError with the path of the log."""
-    runner, log = get_runner("verilator"), job / "sim.log"
-    runner.log.setLevel(logging.CRITICAL)
-    try:
-        runner.test(
-            test_module=module,
-            hdl_toplevel=top,
-            hdl_toplevel_lang="verilog",
-            build_dir=directory,
-            test_dir=job,
-            results_xml=str(job / "results.xml"),
-            extra_env={"COCOTB_LOG_LEVEL": "WARNING"},
-            log_file=log,
-        )
-        passed = get_results(job / "results.xml") == (1, 0)
-    except (RuntimeError, SystemExit, subprocess.CalledProcessError):
-        passed = False
-    if not passed:
-        kept = UNITS / "failed.log"
-        shutil.copy(log, kept)
-        raise SimError(f"simulation of {directory.name} failed; see {kept}")
+    if not run_testbench(job, directory, top, module, {}):
+        raise SimError(f"simulation of {directory.name} failed; see {kept_log(job, UNITS)}")

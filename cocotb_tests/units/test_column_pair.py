@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cocotb_tests.units import vector_player
-from cocotb_tests.units.harness import UNITS, launch
+from cocotb_tests.units.counting import COUNTS, counted
 from hdl.emit import TOP as PAIR
 from hdl.emit import VerilogWriter
 from hdl.matrix.column_pair import ColumnPair
-from sim.build import compiled
 
 pytestmark = pytest.mark.rtl
 TOP = "pair_bench"
-COUNTS = "counts"
 BENCH = f"""\
 // Counts through all operands; the pair's products are those of the operands of the cycle before.
 module {TOP} (input logic clk, input logic rst, output logic done);
@@ -56,12 +53,5 @@ endmodule
 """
 
 
-def count(pair: str) -> tuple[int, int]:
-    """Operands compared, and how many of them had other products."""
-    directory = compiled(UNITS, ColumnPair.__name__, {"unit.v": pair, f"{TOP}.sv": BENCH}, TOP)
-    compared, wrong = launch(directory, TOP, vector_player.__name__, {}, COUNTS).split()
-    return int(compared), int(wrong)
-
-
 def test_all_operands() -> None:
-    assert count(VerilogWriter().write(ColumnPair())) == (1 << 24, 0)
+    assert counted(ColumnPair.__name__, VerilogWriter().write(ColumnPair()), BENCH, TOP) == (1 << 24, 0)

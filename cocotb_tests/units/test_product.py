@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cocotb_tests.units import vector_player
-from cocotb_tests.units.harness import UNITS, launch
+from cocotb_tests.units.counting import COUNTS, counted
 from hdl.emit import TOP as PRODUCT
 from hdl.emit import Technology, VerilogWriter
 from hdl.matrix.product import Product
-from sim.build import compiled
 
 pytestmark = pytest.mark.rtl
 TOP = "product_bench"
-COUNTS = "counts"
 
 
 def _pins(name: str, bits: int, kind: str) -> str:
@@ -84,11 +81,10 @@ endmodule
 def count(technology: Technology, change: tuple[str, str] = ("", "")) -> tuple[int, int]:
     """Products compared, and how many were wrong."""
     component = Product()
+    component._MustUse__used = True
     text = component.verilog(technology) or VerilogWriter().write(component, component.module_name)
     text = text.replace(component.module_name, PRODUCT).replace(*change)
-    directory = compiled(UNITS, Product.__name__, {"unit.v": MULTIPLIER + text, f"{TOP}.sv": BENCH}, TOP)
-    compared, wrong = launch(directory, TOP, vector_player.__name__, {}, COUNTS).split()
-    return int(compared), int(wrong)
+    return counted(Product.__name__, MULTIPLIER + text, BENCH, TOP)
 
 
 @pytest.mark.parametrize("technology", [Technology.GENERIC, Technology.ECP5])

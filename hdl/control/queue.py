@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 
-from hdl.config import LpuConfig
 from hdl.control.loops import LoopStack
-from hdl.emit import Shared, shared
-from hdl.isa import Opcode, Queue, control_fields, has_address, unit_opcodes, word_bits
+from hdl.control.sequencer import Sequencer
+from hdl.isa import Opcode, has_address, word_bits
 from hdl.layouts import control_layout, issue_layout, word_layout
 from hdl.memory.bank import Bank
 
 
-class IssueQueue(Shared):
+class IssueQueue(Sequencer):
     """Issues the elements of one queue's program by the sequencing rule of ``hdl/isa``; never waits for data.
 
-    ``start`` in cycle c makes T = 0 the cycle c + 3. In the issue cycle of an element ``issue.valid`` holds; ``pc`` is
-    its instruction's row. ``ended`` rises in the cycle T of END. ``notify_out`` is T - 1 of a NOTIFY; ``notify_in`` is
-    the OR of all queues' one cycle later. An opcode that is not the queue's own ends it with ``illegal``.
-    Program rows are written through ``write_en``/``write_row``/``write_word`` while the core is idle.
+    ``start`` in cycle c makes T = 0 the cycle c + 3. In the issue cycle of an element ``issue.valid`` holds. ``ended``
+    rises in the cycle T of END. ``notify_out`` is T - 1 of a NOTIFY; ``notify_in`` is the OR of all queues' one cycle
+    later. An opcode that is not the queue's own ends it with ``illegal``.
     """
-
-    def __init__(self, config: LpuConfig, queue: Queue) -> None:
-        self._config = config
-        self._kind = queue.kind
-        self._rows, self._is_short = config.rows_of(queue.name), config.is_short(queue.name)
-        pc_bits = (config.program_rows - 1).bit_length()
-        super().__init__(
-            {
-                "write_en": In(1),
-                "write_row": In(pc_bits),
-                "write_word": In(word_bits(config, queue.kind)),
-                "start": In(1),
-                "notify_in": In(1),
-                "notify_out": Out(1),
-                "issue": Out(issue_layout(config, queue.kind)),
-                "pc": Out(pc_bits),
-                "ended": Out(1),
-                "illegal": Out(1),
-            }
-        )
-
-    @property
-    def module_name(self) -> str:
-        name = f"lpu_queue_{self._kind.value.replace('.', '_')}"
-        return f"{name}_{self._rows}" if self._is_short else name
 
     # The sequencer holds the current instruction in ``word`` while the memory already shows the next one, so a new
     # instruction can start every cycle. REPEAT never enters ``word``: it re-arms the instruction that is there;
@@ -87,7 +59,7 @@ class IssueQueue(Shared):
         self._next = Signal(word_layout(config, kind), name="next_word")
 
         op = self._word.op
-        self._is_unit = self._active & _any_of(op, unit_opcodes(config, kind))
+        self._is_unit = self._active & self._is_own(op)
         self._is_counted = self._is_unit | (self._active & (op == Opcode.NOP))
         self._is_last = self._left == 1
 
@@ -97,16 +69,11 @@ class IssueQueue(Shared):
     def _fetch(self, m: Module, platform: object) -> None:
         config = self._config
         program = Bank(self._rows, word_bits(config, self._kind), short=self._is_short)
-        m.submodules.program = shared(program, platform)
         m.submodules.loops = loops = LoopStack(config)
         word = Value.cast(self._word)
+        row = Mux(self.start, 0, Mux(self._step, loops.next_pc, self._fetch_pc))
         m.d.comb += [
-            program.write_en.eq(self.write_en & (self.write_row < self._rows) if self._is_short else self.write_en),
-            program.write_row.eq(self.write_row),
-            program.write_data.eq(self.write_word),
-            program.read_en.eq(1),
-            program.read_row.eq(Mux(self.start, 0, Mux(self._step, loops.next_pc, self._fetch_pc))),
-            Value.cast(self._next).eq(program.read_data),
+            Value.cast(self._next).eq(self._read_program(m, program, row, platform)),
             loops.clear.eq(self.start),
             loops.step.eq(self._step),
             loops.pc.eq(self._fetch_pc),
@@ -171,9 +138,8 @@ class IssueQueue(Shared):
         m.d.comb += self._step.eq(self._priming | (at_rest & (counted_done | passed)))
         m.d.comb += self.notify_out.eq(self._active & (op == Opcode.NOTIFY))
 
-        known = _any_of(op, [*control_fields(self._config, self._kind), *unit_opcodes(self._config, self._kind)])
         stray_repeat = op == Opcode.REPEAT
-        ends = self._active & ((op == Opcode.END) | ~known | stray_repeat)
+        ends = self._active & ((op == Opcode.END) | ~self._is_known(op) | stray_repeat)
         with m.If(ends):
             m.d.sync += [self._active.eq(0), self.ended.eq(1), self.illegal.eq(op != Opcode.END)]
         with m.If(self.start):
@@ -188,7 +154,3 @@ class IssueQueue(Shared):
             source = sequenced[name] if name in sequenced else self._word[name]
             values.append(self.issue[name].eq(source))
         m.d.sync += [*values, self.pc.eq(self._word_pc)]
-
-
-def _any_of(op: Value, opcodes: object) -> Value:
-    return Cat(op == code for code in opcodes).any()  # type: ignore[attr-defined]

@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module, Mux, Signal, Value
 
 from hdl.config import LpuConfig
-from hdl.emit import Shared, shared
-from hdl.isa import Opcode, Queue, control_fields, has_address, queues, unit_opcodes, word_bits
+from hdl.control.sequencer import Sequencer
+from hdl.isa import Opcode, Queue, has_address, queues, word_bits
 from hdl.layouts import issue_layout, word_layout
 from hdl.memory.program import ProgramMemory
 
 
-class StraightQueue(Shared):
+class StraightQueue(Sequencer):
     """Issues the elements of one queue's program by the sequencing rule of ``hdl/isa``; never waits for data.
 
     As no instruction depends on the next one, none is fetched ahead and nothing is held: the row ``pc`` is read in
     every cycle, and an element issues in the cycle in which its instruction comes out of the memory. ``start`` in cycle
     c makes T = 0 the cycle c + 1. In the issue cycle of an element ``issue.valid`` holds. ``ended`` rises in the cycle
     T of END, ``notify_out`` is T of a NOTIFY; ``notify_in`` is the OR of all queues' one cycle later. An opcode that is
-    not the queue's own ends it with ``illegal``. Ports: :class:`hdl.control.queue.IssueQueue`.
+    not the queue's own ends it with ``illegal``.
     """
 
     def __init__(self, config: LpuConfig, queue: Queue) -> None:
-        self._config, self._kind = config, queue.kind
-        self._rows, self._is_short = config.rows_of(queue.name), config.is_short(queue.name)
         longest = max(queues(config), key=lambda queue: word_bits(config, queue.kind))
         self._is_longest = queue.kind is longest.kind
-        pc_bits = (config.program_rows - 1).bit_length()
-        super().__init__(
-            {
-                "write_en": In(1),
-                "write_row": In(pc_bits),
-                "write_word": In(word_bits(config, queue.kind)),
-                "start": In(1),
-                "notify_in": In(1),
-                "notify_out": Out(1),
-                "issue": Out(issue_layout(config, queue.kind)),
-                "pc": Out(pc_bits),
-                "ended": Out(1),
-                "illegal": Out(1),
-            }
-        )
-
-    @property
-    def module_name(self) -> str:
-        name = f"lpu_queue_{self._kind.value.replace('.', '_')}"
-        return f"{name}_{self._rows}" if self._is_short else name
+        super().__init__(config, queue)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -56,7 +34,7 @@ class StraightQueue(Shared):
         self._number = Signal(config.count_bits, init=1, name="number")
         self._wait = Signal(config.gap_bits, name="wait")
         op = self._word.op
-        self._is_unit = self._active & _any_of(op, unit_opcodes(config, kind))
+        self._is_unit = self._active & self._is_own(op)
         self._count(m, self._is_unit | (self._active & (op == Opcode.NOP)))
         self._fetch(m, platform)
         self._finish(m)
@@ -65,18 +43,11 @@ class StraightQueue(Shared):
 
     def _fetch(self, m: Module, platform: object) -> None:
         program = ProgramMemory(self._rows, word_bits(self._config, self._kind), self._is_short, self._is_longest)
-        m.submodules.program = shared(program, platform)
         pc = Signal.like(self.pc, name="row", reset_less=True)
+        row = Mux(self.start, 0, pc + self._step)
+        word = self._read_program(m, program, row, platform)
         m.d.sync += pc.eq(program.read_row)
-        m.d.comb += [
-            program.write_en.eq(self.write_en & (self.write_row < self._rows) if self._is_short else self.write_en),
-            program.write_row.eq(self.write_row),
-            program.write_data.eq(self.write_word),
-            program.read_en.eq(1),
-            program.read_row.eq(Mux(self.start, 0, pc + self._step)),
-            Value.cast(self._word).eq(program.read_data),
-            self.pc.eq(pc),
-        ]
+        m.d.comb += [Value.cast(self._word).eq(word), self.pc.eq(pc)]
 
     def _count(self, m: Module, counted: Value) -> None:
         """Elements of the instruction at hand: their number, the gap after each, and the last of them.
@@ -99,10 +70,9 @@ class StraightQueue(Shared):
         m.d.comb += self._step.eq((self._active & passed) | (self._due & self._is_last))
         m.d.comb += self.notify_out.eq(self._active & (op == Opcode.NOTIFY))
 
-        known = _any_of(op, [*control_fields(self._config, self._kind), *unit_opcodes(self._config, self._kind)])
         ends, done, foreign = Signal(name="ends"), Signal(name="done"), Signal(name="foreign")
         m.d.comb += [
-            ends.eq(self._active & ((op == Opcode.END) | ~known)),
+            ends.eq(self._active & ((op == Opcode.END) | ~self._is_known(op))),
             self.ended.eq(done | ends),
             self.illegal.eq(foreign | (ends & (op != Opcode.END))),
         ]
@@ -126,7 +96,3 @@ class StraightQueue(Shared):
             sequenced["addr"] = addr
         for name, _ in issue_layout(self._config, self._kind):
             m.d.comb += self.issue[name].eq(sequenced[name] if name in sequenced else self._word[name])
-
-
-def _any_of(op: Value, opcodes: object) -> Value:
-    return Cat(op == code for code in opcodes).any()  # type: ignore[attr-defined]

@@ -17,10 +17,10 @@ QNAN = 0x7FC00000
 class IntPipe(Shared):
     """result = op(x, y) on words of 32 bits; see ``hdl.isa.IntOp``. Latency 1 cycle.
 
-    ``result`` keeps the last valid element's, and the flag (0 after reset) the last valid comparison's. ``word``: what
-    ``result`` will be after an element of integers. Without ``floats`` the operations from FMAX on, and without
-    ``bitwise`` AND, OR and XOR, are left out and must not be asked for. ``lanes``: those that take turns, in the same
-    order with every element; each has its flag.
+    ``result`` keeps the last valid element's, and the flag (0 after reset) the last valid comparison's. Without
+    ``floats`` the operations from FMAX on, and without ``bitwise`` AND, OR and XOR, are left out and must not be asked
+    for. ``lanes``: those that take turns, in the same order with every element; each has its flag, and ``word`` is what
+    ``result`` will be after this element.
 
     One adder serves sums and comparisons: x + ~y + carry is x - y for carry 1, ~(y - x) for carry 0 and then all ones
     for x = y; the carry into its sign bit compares the magnitudes.
@@ -28,7 +28,8 @@ class IntPipe(Shared):
 
     def __init__(self, floats: bool, bitwise: bool = True, lanes: int = 1) -> None:
         self._floats, self._bitwise_ops, self._lanes = floats, bitwise, lanes
-        super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "y": In(32), "word": Out(32), "result": Out(32)})
+        ahead = {"word": Out(32)} if lanes > 1 else {}
+        super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "y": In(32), **ahead, "result": Out(32)})
 
     @property
     def module_name(self) -> str:
@@ -50,11 +51,14 @@ class IntPipe(Shared):
             second.eq(self._second(flag)),
             total.eq(self._total(second)),
             greater.eq(self._greater(total)),
-            self.word.eq(self._word(flag, greater, second, total)),
             self.result.eq(result),
         ]
+        word = self._word(flag, greater, second, total)
+        if self._lanes > 1:
+            m.d.comb += self.word.eq(word)
+            word = self.word
         with m.If(self.command.valid):
-            m.d.sync += result.eq(self.word)
+            m.d.sync += result.eq(word)
             m.d.sync += flags.eq(flags.rotate_right(1))
             with m.If(self._is(IntOp.GT)):
                 m.d.sync += flags[-1].eq(greater)

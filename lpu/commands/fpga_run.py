@@ -17,19 +17,17 @@ from fpga.link import SerialCore, serial_line
 from hdl.config import LpuConfig
 from lpu.commands.digits import art_row, table
 from lpu.commands.digits import figures_of as digit_figures
-from lpu.llama import compile_programs, load, model_options, report, tell
+from lpu.llama import compile_programs, generation_options, load, model_options, report, requested, tell
 from lpu.options import json_option, named_config
 from lpu.progress import counted_bar
 from models.digits.data import HELD_OUT, load_split
 from models.digits.evaluate import compile_digits, evaluate
 from models.digits.model import FloatModel, quantise
-from models.llama.generate import Request
 from sim.files import write_atomically
 from sim.run import Player, Words
 from sim.script import Script
 
 DIGITS = "digits"
-TOKENS = 64
 Figures = dict[str, Any]
 
 
@@ -66,9 +64,9 @@ def run_llama(
     sampling = options["temperature"] > 0
     how = options["tokenizer"], options["context"], options["calibrate"]
     prepared, buckets = load(core.config, path, *how, sampling)
-    ids = tuple(prepared.tokenizer.encode(options["prompt"]))
-    tokens = options["tokens"] or max(1, min(TOKENS, buckets.context - len(ids)))
-    request = Request(ids, tokens, options["temperature"], options["seed"])
+    request = requested(
+        prepared, buckets, options["prompt"], options["tokens"], options["temperature"], options["seed"]
+    )
     compile_programs(console, buckets, request)
     text, runs = tell(console, prepared, buckets, request, not options["no_check"], loading(console, core))
     return report(console, prepared, buckets, request, text, runs, clock), all(run.is_exact for run in runs)
@@ -94,11 +92,7 @@ def chosen(board_name: str, preset_name: str | None, baud: int | None) -> tuple[
 @click.option(
     "--images", default=HELD_OUT, show_default=True, type=click.IntRange(1, HELD_OUT), help="Digits: how many."
 )
-@click.option("--prompt", default="", help="Model: what the text begins with; default nothing.")
-@click.option("--tokens", type=click.IntRange(1), help=f"Model: how many to generate; default {TOKENS}, or what fits.")
-@click.option("--temperature", type=float, default=0.0, help="Model: 0, the default, takes the likeliest token.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Model: of the noise; default 0.")
-@click.option("--no-check", is_flag=True, help="Model: do not compare with the golden model.")
+@generation_options
 @model_options
 @json_option
 def run(

@@ -16,9 +16,18 @@ from rich.table import Table
 
 from compiler.image import MAGIC, ImageError, ProgramImage
 from hdl.config import LpuConfig
-from lpu.llama import clock_option, compile_and_build, load, model_options, report, simulated_speed, tell
+from lpu.llama import (
+    clock_option,
+    compile_and_build,
+    generation_options,
+    load,
+    model_options,
+    report,
+    requested,
+    simulated_speed,
+    tell,
+)
 from lpu.options import OutputPath, json_option, preset_option
-from models.llama.generate import Request
 from sim.compare import ImageComparison, compare_image
 from sim.files import write_atomically
 
@@ -26,7 +35,6 @@ MODEL_OPTIONS = (
     *("prompt", "tokens", "temperature", "seed", "no_check"),
     *("tokenizer", "context", "calibrate", "clock"),
 )
-TOKENS = 64
 IMAGE_OPTIONS = ("inputs", "folder", "trace")
 
 
@@ -71,11 +79,7 @@ def table(image: ProgramImage, result: ImageComparison) -> Table:
 @click.command()
 @click.argument("path", metavar="MODEL|IMAGE", type=click.Path(exists=True, path_type=Path))
 @preset_option
-@click.option("--prompt", default="", help="Model: what the text begins with; default nothing.")
-@click.option("--tokens", type=click.IntRange(1), help=f"Model: how many to generate; default {TOKENS}, or what fits.")
-@click.option("--temperature", type=float, default=0.0, help="Model: 0, the default, takes the likeliest token.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Model: of the noise; default 0.")
-@click.option("--no-check", is_flag=True, help="Model: do not compare with the golden model.")
+@generation_options
 @model_options
 @clock_option
 @click.option("--input", "inputs", type=TensorFile(), multiple=True, help="Image: input tensors, one option each.")
@@ -129,8 +133,7 @@ def run_model(
     """Generate, print text and tables; the figures, and whether everything was as predicted."""
     console = Console()
     prepared, buckets = load(config, path, tokenizer, context, calibrate, sampling=temperature > 0)
-    ids = tuple(prepared.tokenizer.encode(prompt))
-    request = Request(ids, tokens or max(1, min(TOKENS, buckets.context - len(ids))), temperature, seed)
+    request = requested(prepared, buckets, prompt, tokens, temperature, seed)
     compile_and_build(console, buckets, request)
     text, runs = tell(console, prepared, buckets, request, not no_check)
     speed = simulated_speed(runs)
