@@ -19,24 +19,29 @@ COLUMNS = ("lut", "ff", "dsp", "bram", "spram")
 
 
 def table(rows: Mapping[str, Figures]) -> Table:
-    """A row per build; what was refused says why."""
+    """A column per build, red where it misses its clock or was refused."""
     shown = Table(title="the core on boards", title_justify="left")
-    shown.add_column("board/preset", no_wrap=True)
-    for column in (*(name.upper() for name in COLUMNS), "Fmax median", "best", "clock", "cycles", "per second"):
-        shown.add_column(column, justify="right")
+    shown.add_column("board/preset")
     for name, row in rows.items():
-        if "refused" in row:
-            shown.add_row(name, *[""] * len(COLUMNS), "no fit", style="red")
-            continue
-        counts = [f"{row[column]:,}" if column in row else "-" for column in COLUMNS]
-        clock = [f"{row[key]:.1f}" for key in ("fmax_mhz_median", "fmax_mhz_best", "clock_mhz")]
-        work = [f"{row['cycles']:,}", f"{row['rate']:,} {row['unit']}s"] if "cycles" in row else ["-", _density(row)]
-        shown.add_row(name, *counts, *clock, *work, style="" if row["met"] else "red")
+        shown.add_column(name, justify="right", style="" if row.get("met") else "red")
+    cells = [_cells(row) for row in rows.values()]
+    for label in dict.fromkeys(label for column in cells for label in column):
+        shown.add_row(label, *(column.get(label, "-") for column in cells))
     return shown
 
 
-def _density(row: Figures) -> str:
-    return f"{row['lut_per_mac']} LUT/MAC" if "lut_per_mac" in row else "-"
+def _cells(row: Figures) -> dict[str, str]:
+    """What is shown of a build, by label."""
+    if "refused" in row:
+        return {"clock, MHz": f"{row['clock_mhz']:.1f}", "built": "no fit"}
+    cells = {name.upper(): f"{row[name]:,}" for name in COLUMNS if name in row}
+    cells |= {"clock, MHz": f"{row['clock_mhz']:.1f}", "Fmax, median": f"{row['fmax_mhz_median']:.2f}"}
+    cells |= {"Fmax, best": f"{row['fmax_mhz_best']:.2f}", "built": "clock met" if row["met"] else "too slow"}
+    if "cycles" in row:
+        cells |= {"cycles": f"{row['cycles']:,}", "per second": f"{row['rate']:,} {row['unit']}s"}
+    if "lut_per_mac" in row:
+        cells["LUT per MAC"] = f"{row['lut_per_mac']}"
+    return cells
 
 
 @click.command()

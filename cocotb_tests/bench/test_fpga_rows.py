@@ -1,0 +1,43 @@
+"""`lpu bench fpga`: what is shown of the rows that are kept, and of one that was refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import bench.fpga
+from lpu.main import main
+
+BUILT = {
+    **{"part": "P", "clock_mhz": 21.0, "lut": 4197, "ff": 2192, "dsp": 8, "bram": 28, "met": 1},
+    **{"fmax_mhz_median": 23.59, "fmax_mhz_best": 24.46, "critical_path": "a ... b"},
+    **{"unit": "image", "cycles": 440, "rate": 47727},
+}
+REFUSED = {"part": "P", "clock_mhz": 50.0, "refused": "needs BRAM 288 of 208"}
+
+
+def stored(monkeypatch: pytest.MonkeyPatch, path: Path, content: str) -> Result:
+    path.write_text(content)
+    monkeypatch.setattr(bench.fpga.load_baseline, "__defaults__", (path,))
+    return CliRunner().invoke(main, ["bench", "fpga", "--stored"])
+
+
+def test_a_column_for_each_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rows = {"icebreaker/nano": BUILT, "ulx3s_85f/small": REFUSED}
+    result = stored(monkeypatch, tmp_path / "fpga.json", json.dumps(rows))
+    assert result.exit_code == 0
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
+    assert ["LUT", "4,197", "-"] in cells and ["SPRAM", "-", "-"] not in cells
+    assert ["clock, MHz", "21.0", "50.0"] in cells and ["built", "clock met", "no fit"] in cells
+    assert ["per second", "47,727 images", "-"] in cells
+    assert "ulx3s_85f/small: needs BRAM 288 of 208" in result.stdout
+
+
+@pytest.mark.parametrize(("content", "message"), [("{", "not JSON"), ("[]", "must map the name of each row")])
+def test_rows_that_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, message: str) -> None:
+    result = stored(monkeypatch, tmp_path / "fpga.json", content)
+    assert result.exit_code == 2
+    assert f"{tmp_path}/fpga.json: {message}" in result.stderr and result.stderr.count("\n") == 1
