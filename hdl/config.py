@@ -137,8 +137,9 @@ class LpuConfig:
         element takes it for S cycles. There are INT and REQUANT only, then, one inward SG4, one hemisphere, and INT
         between streams and REQUANT, but for its y.
         ``imm_bits``: vector immediate, sign-extended to 32; all 32 where there is a floating-point pipe.
-        ``sfu_cycles``: least cycles from one element of the SFU pipe to the next, 1, or 2 where two lanes share a
-        table. ``switch_ops``: operations of the switch, each at most once; without any there is no switch, no queue of
+        ``sfu_cycles``: least cycles from one element of the SFU pipe to the next, 1, or 2 where two lanes take turns in
+        one pipe. ``operand_registers``: the pipes with a register before them, for a higher clock; a cycle later.
+        ``switch_ops``: operations of the switch, each at most once; without any there is no switch, no queue of
         it and no position.
     Control
         ``program_rows``: instructions per queue, but for ``short_queues``. ``count_bits``, ``gap_bits``: widths of
@@ -171,6 +172,7 @@ class LpuConfig:
     lane_by_lane: bool = False
     imm_bits: int = 32
     sfu_cycles: int = 1
+    operand_registers: tuple[PipeKind, ...] = ()
     switch_ops: tuple[SwitchOp, ...] = tuple(SwitchOp)
     program_rows: int = 512
     short_queues: tuple[ShortQueue, ...] = ()
@@ -250,7 +252,11 @@ class LpuConfig:
             self._require(not self.has_floats and inward == STREAMS_PER_GROUP, "lane_by_lane", rule)
         self._require_range("mult_bits", 4, 16)
         self._require_range("imm_bits", 32 if self.has_floats else 8, 32)
-        self._require_range("sfu_cycles", 1, 2)
+        self._require_range("sfu_cycles", 1, min(2, self.superlane_lanes))
+        registers = self.operand_registers
+        known = isinstance(registers, tuple) and all(kind in self.pipes for kind in registers)
+        apart = known and len(set(registers)) == len(registers) and not (registers and self.lane_by_lane)
+        self._require(apart, "operand_registers", "a tuple of different pipes of the core, empty where it is lane by lane")
         known = isinstance(self.switch_ops, tuple) and all(isinstance(op, SwitchOp) for op in self.switch_ops)
         once = known and len(set(self.switch_ops)) == len(self.switch_ops)
         self._require(once, "switch_ops", "a tuple of different SwitchOp")
@@ -587,6 +593,7 @@ PRESETS: dict[str, LpuConfig] = {
             mac_rows=8,
             acc_rows=4,
             sfu_cycles=2,
+            operand_registers=(PipeKind.INT, PipeKind.MUL, PipeKind.SFU),
             switch_ops=(SwitchOp.TRANSPOSE,),
             short_queues=(
                 ShortQueue("mxm0.w", 128),

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from cocotb_tests.units.vectors import assert_same, held, run_pipe
 from golden.numerics import Int32, sfu_pipe
-from hdl.emit import Shared
+from hdl.emit import Shared, shared
 from hdl.isa.opcodes import SfuOp
 from hdl.isa.special import SEGMENTS, sfu_entries
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.sfu_pipe import SfuPipe
-from hdl.vector.sfu_rom import RISE_BITS, SLOPE_BITS, SfuRomPair, rom_words
+from hdl.vector.sfu_pair import SfuPair
+from hdl.vector.sfu_rom import RISE_BITS, SLOPE_BITS, rom_words
 
 pytestmark = pytest.mark.rtl
 Generator = np.random.Generator
@@ -89,45 +90,44 @@ def test_sfu_pipe() -> None:
     assert_same(words, held(golden(op, x), valid, latency=4), latency=4, op=op, x=x)
 
 
-class TwoLanes(Shared):
-    """Two pipes with one table, of which one has the operands and the other their complements."""
+class OneOfTwo(Shared):
+    """Two lanes with one pipe, of which one has the operands and the other their complements."""
 
-    def __init__(self, shown: int) -> None:
-        self._shown = shown
+    def __init__(self, shown: int, registered: bool) -> None:
+        self._shown, self._registered = shown, registered
         super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "result": Out(32)})
 
     @property
     def module_name(self) -> str:
-        return f"two_lanes_{self._shown}"
+        return f"one_of_two_{self._shown}_{int(self._registered)}"
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.rom = rom = SfuRomPair()
-        for j in range(2):
-            m.submodules[f"pipe{j}"] = pipe = SfuPipe(halves=True)
-            m.d.comb += [
-                pipe.command.eq(self.command),
-                pipe.x.eq(self.x if j == self._shown else ~self.x),
-                rom.address[j].eq(pipe.address),
-                pipe.half.eq(rom.half[j]),
-            ]
-            if j == self._shown:
-                m.d.comb += self.result.eq(pipe.result)
+        pair = SfuPair(self._registered)
+        m.submodules.pair = shared(pair, platform)
+        m.d.comb += [
+            pair.command.eq(self.command),
+            pair.x[self._shown].eq(self.x),
+            pair.x[1 - self._shown].eq(~self.x),
+            self.result.eq(pair.result[self._shown]),
+        ]
         return m
 
 
+@pytest.mark.parametrize("registered", [False, True])
 @pytest.mark.parametrize("shown", [0, 1])
-def test_a_table_for_two_lanes(shown: int) -> None:
-    """Every segment and every case, elements two or more cycles apart, garbage between them; latency 4."""
-    rng = np.random.default_rng(6)
+def test_a_pipe_for_two_lanes(shown: int, registered: bool) -> None:
+    """Every segment and every case, elements two or more cycles apart, garbage between them; latency 5, or 6."""
+    rng, latency = np.random.default_rng(6), 6 if registered else 5
     family = np.concatenate([table_words(rng)[::8], upper_words(rng)[::16], EDGES])
     op, x = np.repeat(list(SfuOp), len(family)), np.tile(family, len(SfuOp)).astype(np.int32)
     order = rng.permutation(len(op))
     op, x = np.repeat(op[order], 2), np.repeat(x[order], 2)
     x[1::2] = rng.integers(-(1 << 31), 1 << 31, len(order))
+    op[1::2] = rng.permutation(op[1::2])
     valid = (np.arange(len(op)) % 2 == 0) & (rng.random(len(op)) < 0.9)
-    words = run_pipe(TwoLanes(shown), op, x, valid=valid, extra=4)
-    assert_same(words, held(golden(op, x), valid, latency=4), latency=4, op=op, x=x)
+    words = run_pipe(OneOfTwo(shown, registered), op, x, valid=valid, extra=latency)
+    assert_same(words, held(golden(op, x), valid, latency=latency), latency=latency, op=op, x=x)
 
 
 def test_rom_words() -> None:

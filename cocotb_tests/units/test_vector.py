@@ -17,7 +17,6 @@ from golden.trace import digest, lane_words
 from golden.units.vector import Entering, VectorTwin, is_wide, streamed_operands
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, MemoryGroup, PipeKind, preset
 from hdl.isa import (
-    PIPE_LATENCY,
     PIPE_QUEUES,
     Element,
     Instruction,
@@ -26,6 +25,7 @@ from hdl.isa import (
     Source,
     operations,
     pipe_cycles,
+    pipe_latency,
     sources,
     stream,
     unit_fields,
@@ -41,6 +41,8 @@ NANO = preset("nano").replace(trace=True)
 FEW = {"lanes": 4, "weight_streams": 4, "weight_groups": (MemoryGroup(4, 16),), "trace": True}
 """A build takes a time in proportion to the lanes."""
 SMALL = preset("small").replace(**FEW)
+BOARD = preset("ulx3s").replace(**FEW, mac_rows=None, paired_columns=0, short_queues=())
+"""Two lanes take turns in an SFU pipe, and there are operand registers."""
 DUO = preset("duo").replace(hemispheres=2, **FEW)
 INSTRUCTIONS = 150
 """Per pipe; about four elements each."""
@@ -134,10 +136,7 @@ def streamed(content: StreamContent, config: LpuConfig, pipe: PipeKind, element:
 
 
 def expect(config: LpuConfig, content: StreamContent, elements: Mapping[PipeKind, list[Element]]) -> Expected:
-    """What the tile must do: streams in T, registers in T + 1, the result a latency later.
-
-    Lane by lane: registers in T + 1 + lane, and the latency is a cycle longer.
-    """
+    """What the tile must do: streams in T, registers in T + 1 (lane by lane: T + 1 + lane), the result a latency later."""
     twin, expected, steps = VectorTwin(config), Expected(), config.vector_cycles
     entering: defaultdict[int, list[tuple[int, Entering]]] = defaultdict(list)
     leaving: defaultdict[int, list[tuple[PipeKind, Int32, Bools]]] = defaultdict(list)
@@ -152,7 +151,7 @@ def expect(config: LpuConfig, content: StreamContent, elements: Mapping[PipeKind
             twin.leave(*left)
         for step, each in entering[cycle]:
             lanes = np.arange(config.lanes) % steps == step
-            due, value = cycle + PIPE_LATENCY[each.pipe] + (steps > 1), twin.enter(each, lanes)
+            due, value = cycle + pipe_latency(config, each.pipe), twin.enter(each, lanes)
             leaving[due].append((each.pipe, value, lanes))
             if step == steps - 1:
                 expected.add(config, each.pipe, each.element, due, value)
@@ -185,7 +184,7 @@ def check(config: LpuConfig, t: int, outputs: Mapping[str, Any], expected: Expec
             assert outputs[f"{pipe.value}_digest"] == expected.digests[t, pipe], f"cycle {t}, {pipe.name}"
 
 
-@pytest.mark.parametrize("config", [NANO, TINY, SMALL, DUO], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [NANO, TINY, SMALL, BOARD, DUO], ids=lambda config: config.name)
 def test_vector_tile(config: LpuConfig) -> None:
     """Random elements in all pipes at once on random streams: result, cycle, streams and digest of every element."""
     rng, stimulus = np.random.default_rng(11), Stimulus()

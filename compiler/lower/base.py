@@ -32,7 +32,7 @@ class Lowering:
             raise CompileError(f"config '{config.name}': indexed = False: {p.name} needs GATHER or SCATTER")
         self.out = placement[p.output]
         self.tiles = -(-p.output.shape[1] // config.lanes)
-        self._pitch, self._pitch_fits = 1, False
+        self._pitch, self._pitch_fits = config.vector_cycles, False
 
     def bundles(self) -> Iterator[Bundle]:
         raise NotImplementedError
@@ -110,7 +110,7 @@ def check_rate(low: Lowering) -> None:
 
 
 def binary(
-    v: Pipeline, op: Op, x: Operand, y: Operand | None, count: int = 1, pitch: int = 1, to: Rows | Via | None = None
+    v: Pipeline, op: Op, x: Operand, y: Operand | None, count: int = 1, pitch: int | None = None, to: Rows | Via | None = None
 ) -> Reg:
     """``op`` on x and y; x goes through INT first where both would be read from one unit in the same cycles.
 

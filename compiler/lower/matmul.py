@@ -30,7 +30,7 @@ class Matmul(Lowering):
         self.load_cycles = config.tile_load_cycles
         is_fast = self.load_cycles <= config.abc_cycles
         self.blocks = _even_blocks(p.x.shape[0], 1 if is_fast else config.acc_rows)
-        self._pitch = config.abc_cycles if max(self.blocks) > 1 else 1
+        self._pitch = max(config.abc_cycles, config.vector_cycles) if max(self.blocks) > 1 else 1
 
     def bundles(self) -> Iterator[Bundle]:
         m = 0

@@ -11,7 +11,7 @@ from compiler.lower.pipeline import Imm, Own, Pipeline, PipelineError, Reg, Rows
 from compiler.operands import INDEX
 from compiler.place import Allocation
 from hdl.config import PipeKind, UnitKind
-from hdl.isa import PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, RequantOp, SfuOp, timing
+from hdl.isa import AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, RequantOp, SfuOp, pipe_latency, timing
 
 _INFINITY = 0x7F800000
 
@@ -34,7 +34,7 @@ class _Indexed(Lowering):
         name = f"{at.unit.name}.{'r' if opcode is Opcode.GATHER else 'w'}"
         fields = {"addr": at.addr, "wide": int(at.wide_access)}
         if index.count > 1:
-            fields |= {"count": index.count, "stride": 1}
+            fields |= {"count": index.count, "stride": 1, "gap": index.pitch - 1}
         b.issue(name, index.arrival, Instruction.of(opcode, **fields), {"stream": data}, at.rows)
 
 
@@ -50,7 +50,7 @@ class Gather(_Indexed):
         read = timing(self.config, QueueKind.MEM_READ, Opcode.GATHER).func
         send = timing(self.config, QueueKind.VXM_INT, Opcode.ALU).func
         assert read is not None and send is not None
-        most = send + read + 2 * hops(self.unit(UnitKind.VECTOR), at.unit)
+        most = (send + read + 2 * hops(self.unit(UnitKind.VECTOR), at.unit)) // self.config.vector_cycles
         for tile in range(0, at.tiles, most):
             yield self._bundle(read, tile, min(most, at.tiles - tile))
 
@@ -64,7 +64,7 @@ class Gather(_Indexed):
         row = v.op(IntOp.PASS, Own(self.index(v, index, at.tiles, tile)), count=n, to=Via(reader, INDEX))
         assert row.flow is not None
         width = Width.WIDE if at.wide else Width.NARROW
-        found = b.flow(reader, [(queue_name(PipeKind.INT), "x")], row.flow.arrival + read, width, n)
+        found = b.flow(reader, [(queue_name(PipeKind.INT), "x")], row.flow.arrival + read, width, n, row.flow.pitch)
         self.access(b, Opcode.GATHER, at, row.flow, found)
         v.op(IntOp.PASS, found, count=n, to=self.to(self.p.output, 0, tile))
         return b.build()
@@ -80,7 +80,8 @@ class Scatter(_Indexed):
         op = self.op
         has_add = PipeKind.ADD in self.config.pipes
         passing = AddOp.PASS if has_add else RequantOp.PASS
-        most, tiles = PIPE_LATENCY[PipeKind.ADD if has_add else PipeKind.REQUANT], self.placement[op.inputs[0]].tiles
+        latency = pipe_latency(self.config, PipeKind.ADD if has_add else PipeKind.REQUANT)
+        most, tiles = -(-latency // self.config.vector_cycles), self.placement[op.inputs[0]].tiles
         for tile in range(0, tiles, most):
             yield self._bundle(passing, tile, min(most, tiles - tile))
 
@@ -93,7 +94,7 @@ class Scatter(_Indexed):
         writer = f"{at.unit.name}.w"
         place = v.op(passing, self.index(v, index, at.tiles, tile), count=n, to=Via(writer, INDEX))
         rows, to = self.over_tiles(row, 0, tile), Via(writer, "stream", at.wide)
-        data = v.op(IntOp.PASS, rows, count=n, earliest=place.ready - 1, to=to)
+        data = v.op(IntOp.PASS, rows, count=n, earliest=place.ready - pipe_latency(self.config, PipeKind.INT), to=to)
         if place.flow is None or data.flow is None or data.flow.arrival != place.flow.arrival:
             raise PipelineError(f"{op.name}: index and row do not arrive together")
         self.access(b, Opcode.SCATTER, at, place.flow, data.flow)
@@ -111,10 +112,10 @@ class KvScatter(Lowering):
         writer, tiles = f"{at.unit.name}.w", source.tiles
         place = Pipeline(self.config, b).op(IntOp.PASS, self.over_tiles(index, 0), count=tiles, to=Via(writer, INDEX))
         assert place.flow is not None
-        data = b.read(source, [(writer, "stream")], place.flow.arrival, source.addr, tiles, 1)
+        data = b.read(source, [(writer, "stream")], place.flow.arrival, source.addr, tiles, 1, place.flow.pitch)
         fields = {"addr": at.addr, "wide": 1, "spread": 1}
         if tiles > 1:
-            fields |= {"count": tiles, "stride": self.config.tile_load_cycles}
+            fields |= {"count": tiles, "stride": self.config.tile_load_cycles, "gap": place.flow.pitch - 1}
         scatter = Instruction.of(Opcode.SCATTER, **fields)
         b.issue(writer, place.flow.arrival, scatter, {"stream": data}, at.rows + at.spare)
         yield b.build()

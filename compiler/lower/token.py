@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from compiler.bundle import Bundle, BundleBuilder, Flow, Width
 from compiler.ir import CompileError, DType
 from compiler.lower.base import Lowering, check_rate
-from compiler.lower.pipeline import Imm, Own, Pipeline, Reg, Via, queue_name
+from compiler.lower.pipeline import Imm, Own, Pipeline, PipelineError, Reg, Via, queue_name
 from compiler.lower.reduce import over_lanes
 from compiler.operands import INDEX
 from hdl.config import PipeKind, SwitchOp, UnitKind
-from hdl.isa import LW_TO_IW, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, timing
+from hdl.isa import LW_TO_IW, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, pipe_latency, timing
 
 
 def quotient(v: Pipeline, x: Reg, divisor: int, factor: int = 1) -> Reg:
@@ -102,14 +102,30 @@ class Embed(Lowering):
         token = v.op(IntOp.PASS, self.over_tiles(self.op.inputs[1], 0))
         first = v.op(IntOp.PASS, quotient(v, token, config.lanes, n))
         reader = f"{table.unit.name}.r"
-        index = v.op(IntOp.PASS, Own(first), count=n, to=Via(reader, INDEX))
-        assert index.flow is not None
-        gather = Instruction.of(Opcode.GATHER, addr=table.addr, wide=1, count=n, stride=int(n > 1))
-        b.issue(reader, index.flow.arrival, gather, {}, table.rows)
-        install = self._turned(b, reader, index.flow.arrival, n) + steps - 1 + LW_TO_IW
+        indices = self._indices(v, first, n, Via(reader, INDEX))
+        together = n // len(indices) if len(indices) == 1 else 1
+        for k in range(0, n, together):
+            fields = {"count": together, "stride": 1} if together > 1 else {}
+            gather = Instruction.of(Opcode.GATHER, addr=table.addr + k, wide=1, **fields)
+            b.issue(reader, indices[0].arrival + k, gather, {}, table.rows)
+        install = self._turned(b, reader, indices[0].arrival, n) + steps - 1 + LW_TO_IW
         sums = self._multiply(b, install, steps)
         v.op(IntOp.PASS, sums, count=self.tiles, pitch=steps, to=self.to(self.p.output, 0))
         return b.build()
+
+    def _indices(self, v: Pipeline, first: Reg, n: int, to: Via) -> list[Flow]:
+        """``first``, ``n`` times, one a cycle: by INT, or by INT and ADD in turns where each needs two cycles."""
+        turns, pipes = self.config.vector_cycles, (PipeKind.INT, PipeKind.ADD)
+        later, earlier = (pipe_latency(self.config, pipe) for pipe in reversed(pipes))
+        copies = [first, v.op(AddOp.PASS, first)] if turns > 1 else [first]
+        start = copies[-1].ready + later - earlier - 1 if turns > 1 else first.ready
+        sent = [v.op(IntOp.PASS, Own(first), count=-(-n // turns), earliest=start, to=to)]
+        for copy in copies[1:]:
+            sent.append(v.op(AddOp.PASS, Own(copy), count=n // turns, earliest=copy.ready, to=to))
+        flows = [each.flow for each in sent if each.flow is not None]
+        if any(flow.arrival != flows[0].arrival + k for k, flow in enumerate(flows)):
+            raise PipelineError(f"{self.op.name}: its indices do not follow one another")
+        return flows
 
     def _turned(self, b: BundleBuilder, reader: str, gather: int, n: int) -> int:
         """The rows through the switch to the matrix unit; the cycle of the first LW."""

@@ -225,9 +225,12 @@ def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]
 def pipe_latency(config: LpuConfig, pipe: PipeKind) -> int:
     """Cycles from an element's issue to the first issue that can take its result from the register, but for SWAP.
 
-    PIPE_LATENCY, and where lanes come one by one a cycle more: a register stands before the pipe.
+    PIPE_LATENCY, a cycle more with a register before the pipe, as there is where lanes come one by one, and a cycle
+    more where two lanes take turns in it.
     """
-    return PIPE_LATENCY[pipe] + int(config.lane_by_lane)
+    registered = config.lane_by_lane or pipe in config.operand_registers
+    turns = config.sfu_cycles if pipe is PipeKind.SFU else 1
+    return PIPE_LATENCY[pipe] + int(registered) + turns - 1
 
 
 def whole_latency(config: LpuConfig, pipe: PipeKind) -> int:

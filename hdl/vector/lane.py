@@ -16,7 +16,6 @@ from hdl.vector.mul_pipe import MulPipe
 from hdl.vector.operand import Operand, gated
 from hdl.vector.requant_pipe import RequantPipe
 from hdl.vector.sfu_pipe import SfuPipe
-from hdl.vector.sfu_rom import HALF_BITS, SECOND
 
 
 def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
@@ -30,11 +29,11 @@ def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
         case PipeKind.ADD:
             return AddPipe()
         case PipeKind.SFU:
-            return SfuPipe(halves=config.sfu_cycles > 1)
+            return SfuPipe()
 
 
-def has_halves(config: LpuConfig) -> bool:
-    """Whether two lanes share an SFU table, of which each reads half an entry a cycle."""
+def shares_sfu(config: LpuConfig) -> bool:
+    """Whether two lanes take turns in an SFU pipe, which stands outside them."""
     return PipeKind.SFU in config.pipes and config.sfu_cycles > 1
 
 
@@ -44,8 +43,8 @@ class Lane(Shared):
     An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
     the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
     then. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
-    the bit above them stands for INT's result saturated to int8, in all four bytes. ``sfu_address`` and ``sfu_half``
-    are those of :class:`SfuPipe`, where lanes share a table.
+    the bit above them stands for INT's result saturated to int8, in all four bytes. An SFU pipe that two lanes share
+    (:class:`SfuPair`) takes ``sfu_entering``, and gives ``sfu_result``.
     """
 
     def __init__(self, config: LpuConfig, reads: Reach, drives: Reach) -> None:
@@ -53,13 +52,14 @@ class Lane(Shared):
         groups = sum(len(streams) for streams in drives.streams.values()) // STREAMS_PER_GROUP
         ports = view_ports(reads, 8)
         for pipe in config.pipes:
-            ports |= {f"{pipe.value}_result": Out(32), f"{pipe.value}_command": In(PIPE_COMMAND)}
+            if pipe is PipeKind.SFU and shares_sfu(config):
+                ports |= {"sfu_result": In(32), "sfu_entering": Out(32)}
+            else:
+                ports |= {f"{pipe.value}_result": Out(32), f"{pipe.value}_command": In(PIPE_COMMAND)}
             for operand in Operand.all_of(config, pipe):
                 ports |= operand.ports
                 if operand.swaps:
                     ports[f"{pipe.value}_swapped"] = In(data.ArrayLayout(32, operand.swaps))
-        if has_halves(config):
-            ports |= {"sfu_address": Out(SECOND + 1), "sfu_half": In(HALF_BITS)}
         drive = data.ArrayLayout(len(config.pipes) + 1, groups)
         ports |= {"drive": In(drive), "out": Out(data.ArrayLayout(32, groups))}
         super().__init__(ports)
@@ -71,6 +71,10 @@ class Lane(Shared):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for pipe in self._config.pipes:
+            if pipe is PipeKind.SFU and shares_sfu(self._config):
+                (x,) = Operand.all_of(self._config, pipe)
+                m.d.comb += self.sfu_entering.eq(self._operand(m, x))
+                continue
             component = pipe_component(self._config, pipe)
             m.submodules[pipe.value] = shared(component, platform)
             self._connect(m, pipe, component)
@@ -84,14 +88,11 @@ class Lane(Shared):
         return value
 
     def _connect(self, m: Module, pipe: PipeKind, component: wiring.Component) -> None:
-        m.d.comb += [
-            component.command.eq(getattr(self, f"{pipe.value}_command")),
-            self._result(pipe).eq(component.result),
-        ]
-        if pipe is PipeKind.SFU and has_halves(self._config):
-            m.d.comb += [self.sfu_address.eq(component.address), component.half.eq(self.sfu_half)]
+        m.d.comb += self._result(pipe).eq(component.result)
+        domain = m.d.sync if pipe in self._config.operand_registers else m.d.comb
+        domain += component.command.eq(getattr(self, f"{pipe.value}_command"))
         for operand in Operand.all_of(self._config, pipe):
-            m.d.comb += getattr(component, operand.name[-1]).eq(self._operand(m, operand))
+            domain += getattr(component, operand.name[-1]).eq(self._operand(m, operand))
 
     def _operand(self, m: Module, operand: Operand) -> Value:
         """The operand as it enters the pipe."""

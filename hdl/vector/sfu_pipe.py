@@ -14,7 +14,7 @@ from hdl.isa import PIPE_LATENCY, SfuOp
 from hdl.isa.special import OFFSET_BITS, SEGMENT_BITS, UNIT_BITS
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.float32 import EXPONENT, FRACTION, SIGN, add_carry
-from hdl.vector.sfu_rom import HALF_BITS, SECOND, SFU_ENTRY, SLOPE_BITS, SfuRom
+from hdl.vector.sfu_rom import SfuRom
 from hdl.vector.shifter import shift_right
 
 LATENCY = PIPE_LATENCY[PipeKind.SFU]
@@ -33,20 +33,16 @@ class SfuPipe(Shared):
     """result = op(x) on fp32 x; see ``hdl.isa.SfuOp`` and ``hdl.isa.special``. Latency 4 cycles.
 
     Cycle 1 shifts the significand to fixed point, cycle 2 rounds it and addresses the table, cycle 3 multiplies,
-    cycle 4 adds. ``result`` keeps the last valid element's.
-
-    With ``halves`` the table is outside (:class:`SfuRomPair`): it gives ``half`` a cycle after ``address``, the first
-    half of an entry to cycle 3, the second one to cycle 4. A valid element comes every other cycle at most.
+    cycle 4 adds. ``result`` keeps the last valid element's; ``word`` is what it will be in the next cycle if that is
+    one.
     """
 
-    def __init__(self, halves: bool = False) -> None:
-        self._halves = halves
-        table = {"address": Out(SECOND + 1), "half": In(HALF_BITS)} if halves else {}
-        super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "result": Out(32), **table})
+    def __init__(self) -> None:
+        super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "word": Out(32), "result": Out(32)})
 
     @property
     def module_name(self) -> str:
-        return "lpu_pipe_sfu_halves" if self._halves else "lpu_pipe_sfu"
+        return "lpu_pipe_sfu"
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -59,7 +55,9 @@ class SfuPipe(Shared):
         result = Signal(32, name="held", reset_less=True)
         rounded = Signal(32, name="rounded")
         m.d.comb += [rounded.eq(_round(shifted)), self.result.eq(result)]
-        entry = self._look_up(m, _address(cases[0], shifted, rounded), valids[0], platform)
+        rom = SfuRom()
+        m.submodules.rom = shared(rom, platform)
+        m.d.comb += rom.address.eq(_address(cases[0], shifted, rounded))
         m.d.sync += [
             valids.eq(Cat(self.command.valid, valids)),
             *(after.eq(before) for before, after in itertools.pairwise(cases)),
@@ -68,24 +66,12 @@ class SfuPipe(Shared):
         ]
         self._classify(m, cases[0])
         self._shift(m, shifted)
+        entry = rom.entry
         _interpolate(m, cases[1], fixed, add_carry(bases[0], bases[1], entry.rise[UNIT_BITS]), entry, line)
-        start = Cat(self.half, line.start[HALF_BITS:]) if self._halves else line.start
-        word = _assemble(m, cases[2], line, start)
+        m.d.comb += self.word.eq(_assemble(m, cases[2], line))
         with m.If(valids[-1]):
-            m.d.sync += result.eq(word)
+            m.d.sync += result.eq(self.word)
         return m
-
-    def _look_up(self, m: Module, address: Value, valid: Value, platform: object) -> data.View:
-        """The entry in cycle 3, where ``address`` is that of cycle 2; with halves, without the low bits of ``rise``."""
-        if not self._halves:
-            rom = SfuRom()
-            m.submodules.rom = shared(rom, platform)
-            m.d.comb += rom.address.eq(address)
-            return rom.entry
-        before = Signal(len(address), name="address_before", reset_less=True)
-        m.d.sync += before.eq(address)
-        m.d.comb += self.address.eq(Mux(valid, address, Cat(before, Const(1))))
-        return SFU_ENTRY(Cat(self.half[:SLOPE_BITS], Const(0, HALF_BITS), self.half[SLOPE_BITS:]))
 
     def _is(self, op: SfuOp) -> Value:
         return self.command.op[:3] == op
@@ -170,8 +156,8 @@ def _interpolate(m: Module, case: data.View, fixed: Value, exponent: Value, entr
     ]
 
 
-def _assemble(m: Module, case: data.View, line: data.View, rise: Value) -> Value:
-    start, falls = Cat(rise[:UNIT_BITS], line.exponent), ~case.exp2
+def _assemble(m: Module, case: data.View, line: data.View) -> Value:
+    start, falls = Cat(line.start[:UNIT_BITS], line.exponent), ~case.exp2
     change = Cat(line.change, Const(0, 13)) ^ falls.replicate(28)
     value = Signal(28, name="value")
     m.d.comb += value.eq(add_carry(start, change, falls))

@@ -25,12 +25,6 @@ def rom_words() -> list[int]:
     return words
 
 
-HALF_BITS = 18
-"""Width of a port of a block RAM with two of them."""
-SECOND = 9
-"""Bit of a half table's address that asks for the low HALF_BITS of ``rise``; else the rest of the entry is meant."""
-
-
 class SfuRom(Shared):
     """entry = table[address], address = {table, segment}; latency 1 cycle. 320 x 36 bits: one block RAM."""
 
@@ -49,31 +43,4 @@ class SfuRom(Shared):
         )
         read = rows.read_port()
         m.d.comb += [read.addr.eq(self.address), self.entry.eq(read.data)]
-        return m
-
-
-class SfuRomPair(Shared):
-    """The tables of two lanes in one block RAM, an entry in two halves: half[j] = table[address[j]]; latency 1 cycle.
-
-    ``address[j][SECOND]`` chooses between the two halves of an entry, {rise[HALF_BITS:], slope} and rise[:HALF_BITS].
-    """
-
-    def __init__(self) -> None:
-        halves = data.ArrayLayout(HALF_BITS, 2)
-        super().__init__({"address": In(data.ArrayLayout(SECOND + 1, 2)), "half": Out(halves)})
-
-    @property
-    def module_name(self) -> str:
-        return "lpu_sfu_rom_pair"
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        entries = [(word & (1 << SLOPE_BITS) - 1, word >> SLOPE_BITS) for word in rom_words()]
-        first = [rise >> HALF_BITS << SLOPE_BITS | slope for slope, rise in entries]
-        second = [rise & (1 << HALF_BITS) - 1 for _, rise in entries]
-        words = [*first, *[0] * ((1 << SECOND) - len(first)), *second]
-        m.submodules.rows = rows = Memory(shape=HALF_BITS, depth=2 << SECOND, init=words)
-        for j in range(2):
-            read = rows.read_port()
-            m.d.comb += [read.addr.eq(self.address[j]), self.half[j].eq(read.data)]
         return m

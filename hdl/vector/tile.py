@@ -12,9 +12,9 @@ from hdl.isa import PIPE_QUEUES, can_fold, first_of_fold, operations, whole_late
 from hdl.layouts import issue_layout, lane_bits
 from hdl.streams import Reach, digest, view_ports
 from hdl.vector.command import PIPE_COMMAND
-from hdl.vector.lane import Lane, has_halves
+from hdl.vector.lane import Lane, shares_sfu
 from hdl.vector.operand import Operand, hits_group, sign_extended
-from hdl.vector.sfu_rom import SfuRomPair
+from hdl.vector.sfu_pair import SfuPair
 
 
 def reads_of(config: LpuConfig) -> Reach:
@@ -49,14 +49,15 @@ class VectorTile(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        self._commands: dict[PipeKind, data.View[data.StructLayout]] = {}
         self._lanes = [Lane(self._config, self._reads, self._drives) for _ in range(self._config.superlane_lanes)]
         for i, lane in enumerate(self._lanes):
             m.submodules[f"lane{i}"] = shared(lane, platform)
             self._show_streams(m, i, lane)
-        if has_halves(self._config):
-            self._share_tables(m, platform)
         for pipe in self._config.pipes:
-            self._issue(m, pipe, platform)
+            self._issue(m, pipe)
+        if shares_sfu(self._config):
+            self._share_sfu(m, platform)
         self._drive(m)
         if self._config.trace:
             self._log(m)
@@ -68,25 +69,28 @@ class VectorTile(wiring.Component):
             bytes_ = [vector[8 * i : 8 * i + 8] for vector in getattr(self, name)]
             m.d.comb += Value.cast(getattr(lane, name)).eq(Cat(bytes_))
 
-    def _share_tables(self, m: Module, platform: object) -> None:
+    def _share_sfu(self, m: Module, platform: object) -> None:
         for i in range(0, len(self._lanes), 2):
-            rom = SfuRomPair()
-            m.submodules[f"sfu_rom{i}"] = shared(rom, platform)
+            pair = SfuPair(PipeKind.SFU in self._config.operand_registers)
+            m.submodules[f"sfu{i}"] = shared(pair, platform)
+            m.d.comb += pair.command.eq(self._commands[PipeKind.SFU])
             for j, lane in enumerate(self._lanes[i : i + 2]):
-                m.d.comb += [rom.address[j].eq(lane.sfu_address), lane.sfu_half.eq(rom.half[j])]
+                m.d.comb += [pair.x[j].eq(lane.sfu_entering), lane.sfu_result.eq(pair.result[j])]
 
     def _to_lanes(self, m: Module, port: str, value: Value) -> None:
         m.d.comb += [Value.cast(getattr(lane, port)).eq(value) for lane in self._lanes]
 
     # ----------------------------------------------------------------- operands
 
-    def _issue(self, m: Module, pipe: PipeKind, platform: object) -> None:
+    def _issue(self, m: Module, pipe: PipeKind) -> None:
         issue = getattr(self, f"issue_{pipe.value}")
         command = Signal(PIPE_COMMAND, name=f"{pipe.value}_command")
         m.d.sync += [command.valid.eq(issue.valid), command.op.eq(operation_of(self._config, pipe, issue))]
         if pipe is PipeKind.INT:
             m.d.sync += command.imm.eq(sign_extended(issue.imm))
-        self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
+        self._commands[pipe] = command
+        if pipe is not PipeKind.SFU or not shares_sfu(self._config):
+            self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
         for operand in Operand.all_of(self._config, pipe):
             if operand.picks:
                 pick = Signal(operand.pick_layout, name=f"{operand.name}_pick")
