@@ -137,8 +137,8 @@ class LpuConfig:
         element takes it for S cycles. There are INT and REQUANT only, then, one inward SG4, one hemisphere, and INT
         between streams and REQUANT, but for its y.
         ``imm_bits``: vector immediate, sign-extended to 32; all 32 where there is a floating-point pipe.
-        ``sfu_cycles``: least cycles from one element of the SFU pipe to the next, 1, or 2 where two lanes take turns in
-        one pipe. ``operand_registers``: the pipes with a register before them, for a higher clock; a cycle later.
+        ``sfu_cycles``: least cycles from one element of the SFU pipe to the next, 1, or the number of lanes, 2 or 4, that take
+        turns in one pipe. ``operand_registers``: the pipes with a register before them, for a higher clock; a cycle later.
         ``switch_ops``: operations of the switch, each at most once; without any there is no switch, no queue of
         it and no position.
     Control
@@ -252,7 +252,8 @@ class LpuConfig:
             self._require(not self.has_floats and inward == STREAMS_PER_GROUP, "lane_by_lane", rule)
         self._require_range("mult_bits", 4, 16)
         self._require_range("imm_bits", 32 if self.has_floats else 8, 32)
-        self._require_range("sfu_cycles", 1, min(2, self.superlane_lanes))
+        self._require_range("sfu_cycles", 1, min(4, self.superlane_lanes))
+        self._require(self.superlane_lanes % self.sfu_cycles == 0, "sfu_cycles", "a divisor of the superlane's lanes")
         registers = self.operand_registers
         known = isinstance(registers, tuple) and all(kind in self.pipes for kind in registers)
         apart = known and len(set(registers)) == len(registers) and not (registers and self.lane_by_lane)
@@ -584,7 +585,7 @@ PRESETS: dict[str, LpuConfig] = {
         _preset(
             "ulx3s",
             lanes=16,
-            streams_east=12,
+            streams_east=8,
             streams_west=16,
             weight_streams=8,
             weight_groups=(MemoryGroup(8, 2560),),
@@ -606,7 +607,7 @@ PRESETS: dict[str, LpuConfig] = {
             ),
             count_bits=8,
             gap_bits=6,
-            paired_columns=13,
+            paired_columns=11,
         ),
         _preset(
             "duo",

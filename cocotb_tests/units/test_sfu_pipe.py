@@ -17,7 +17,7 @@ from hdl.isa.opcodes import SfuOp
 from hdl.isa.special import SEGMENTS, sfu_entries
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.sfu_pipe import SfuPipe
-from hdl.vector.sfu_pair import SfuPair
+from hdl.vector.sfu_turns import SfuTurns
 from hdl.vector.sfu_rom import RISE_BITS, SLOPE_BITS, rom_words
 
 pytestmark = pytest.mark.rtl
@@ -90,43 +90,40 @@ def test_sfu_pipe() -> None:
     assert_same(words, held(golden(op, x), valid, latency=4), latency=4, op=op, x=x)
 
 
-class OneOfTwo(Shared):
-    """Two lanes with one pipe, of which one has the operands and the other their complements."""
+class OneLane(Shared):
+    """One of some lanes with one pipe; the others have other operands."""
 
-    def __init__(self, shown: int, registered: bool) -> None:
-        self._shown, self._registered = shown, registered
+    def __init__(self, lanes: int, shown: int, registered: bool) -> None:
+        self._lanes, self._shown, self._registered = lanes, shown, registered
         super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "result": Out(32)})
 
     @property
     def module_name(self) -> str:
-        return f"one_of_two_{self._shown}_{int(self._registered)}"
+        return f"lane_{self._shown}_of_{self._lanes}_{int(self._registered)}"
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        pair = SfuPair(self._registered)
-        m.submodules.pair = shared(pair, platform)
-        m.d.comb += [
-            pair.command.eq(self.command),
-            pair.x[self._shown].eq(self.x),
-            pair.x[1 - self._shown].eq(~self.x),
-            self.result.eq(pair.result[self._shown]),
-        ]
+        sfu = SfuTurns(self._lanes, self._registered)
+        m.submodules.sfu = shared(sfu, platform)
+        m.d.comb += [sfu.command.eq(self.command), self.result.eq(sfu.result[self._shown])]
+        for j in range(self._lanes):
+            m.d.comb += sfu.x[j].eq(self.x ^ (0x11223344 * (j - self._shown) & 0xFFFFFFFF))
         return m
 
 
-@pytest.mark.parametrize("registered", [False, True])
-@pytest.mark.parametrize("shown", [0, 1])
-def test_a_pipe_for_two_lanes(shown: int, registered: bool) -> None:
-    """Every segment and every case, elements two or more cycles apart, garbage between them; latency 5, or 6."""
-    rng, latency = np.random.default_rng(6), 6 if registered else 5
+@pytest.mark.parametrize(
+    ("lanes", "shown", "registered"), [(2, 0, False), (2, 1, True), (4, 0, True), (4, 1, False), (4, 3, False)]
+)
+def test_a_pipe_for_some_lanes(lanes: int, shown: int, registered: bool) -> None:
+    """Every segment and every case, elements ``lanes`` or more cycles apart, garbage between them."""
+    rng, latency = np.random.default_rng(6), lanes + 3 + int(registered)
     family = np.concatenate([table_words(rng)[::8], upper_words(rng)[::16], EDGES])
     op, x = np.repeat(list(SfuOp), len(family)), np.tile(family, len(SfuOp)).astype(np.int32)
     order = rng.permutation(len(op))
-    op, x = np.repeat(op[order], 2), np.repeat(x[order], 2)
-    x[1::2] = rng.integers(-(1 << 31), 1 << 31, len(order))
-    op[1::2] = rng.permutation(op[1::2])
-    valid = (np.arange(len(op)) % 2 == 0) & (rng.random(len(op)) < 0.9)
-    words = run_pipe(OneOfTwo(shown, registered), op, x, valid=valid, extra=latency)
+    first = np.arange(len(op) * lanes) % lanes == 0
+    op, x = (np.where(first, np.repeat(v[order], lanes), rng.permutation(np.repeat(v, lanes))) for v in (op, x))
+    valid = first & (rng.random(len(op)) < 0.9)
+    words = run_pipe(OneLane(lanes, shown, registered), op, x, valid=valid, extra=latency)
     assert_same(words, held(golden(op, x), valid, latency=latency), latency=latency, op=op, x=x)
 
 

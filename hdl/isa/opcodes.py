@@ -225,8 +225,8 @@ def sources(config: LpuConfig, pipe: PipeKind, field: str) -> tuple[Source, ...]
 def pipe_latency(config: LpuConfig, pipe: PipeKind) -> int:
     """Cycles from an element's issue to the first issue that can take its result from the register, but for SWAP.
 
-    PIPE_LATENCY, a cycle more with a register before the pipe, as there is where lanes come one by one, and a cycle
-    more where two lanes take turns in it.
+    PIPE_LATENCY, a cycle more with a register before the pipe, as there is where lanes come one by one, and one
+    more for each other lane that takes turns in it.
     """
     registered = config.lane_by_lane or pipe in config.operand_registers
     turns = config.sfu_cycles if pipe is PipeKind.SFU else 1

@@ -33,7 +33,7 @@ def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
 
 
 def shares_sfu(config: LpuConfig) -> bool:
-    """Whether two lanes take turns in an SFU pipe, which stands outside them."""
+    """Whether lanes take turns in an SFU pipe, which stands outside them."""
     return PipeKind.SFU in config.pipes and config.sfu_cycles > 1
 
 
@@ -43,8 +43,8 @@ class Lane(Shared):
     An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
     the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
     then. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
-    the bit above them stands for INT's result saturated to int8, in all four bytes. An SFU pipe that two lanes share
-    (:class:`SfuPair`) takes ``sfu_entering``, and gives ``sfu_result``.
+    the bit above them stands for INT's result saturated to int8, in all four bytes. An SFU pipe that lanes share
+    (:class:`SfuTurns`) takes ``sfu_entering``, and gives ``sfu_result``.
     """
 
     def __init__(self, config: LpuConfig, reads: Reach, drives: Reach) -> None:

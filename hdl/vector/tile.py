@@ -14,7 +14,7 @@ from hdl.streams import Reach, digest, view_ports
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.lane import Lane, shares_sfu
 from hdl.vector.operand import Operand, hits_group, sign_extended
-from hdl.vector.sfu_pair import SfuPair
+from hdl.vector.sfu_turns import SfuTurns
 
 
 def reads_of(config: LpuConfig) -> Reach:
@@ -70,12 +70,13 @@ class VectorTile(wiring.Component):
             m.d.comb += Value.cast(getattr(lane, name)).eq(Cat(bytes_))
 
     def _share_sfu(self, m: Module, platform: object) -> None:
-        for i in range(0, len(self._lanes), 2):
-            pair = SfuPair(PipeKind.SFU in self._config.operand_registers)
-            m.submodules[f"sfu{i}"] = shared(pair, platform)
-            m.d.comb += pair.command.eq(self._commands[PipeKind.SFU])
-            for j, lane in enumerate(self._lanes[i : i + 2]):
-                m.d.comb += [pair.x[j].eq(lane.sfu_entering), lane.sfu_result.eq(pair.result[j])]
+        n = self._config.sfu_cycles
+        for i in range(0, len(self._lanes), n):
+            sfu = SfuTurns(n, PipeKind.SFU in self._config.operand_registers)
+            m.submodules[f"sfu{i}"] = shared(sfu, platform)
+            m.d.comb += sfu.command.eq(self._commands[PipeKind.SFU])
+            for j, lane in enumerate(self._lanes[i : i + n]):
+                m.d.comb += [sfu.x[j].eq(lane.sfu_entering), lane.sfu_result.eq(sfu.result[j])]
 
     def _to_lanes(self, m: Module, port: str, value: Value) -> None:
         m.d.comb += [Value.cast(getattr(lane, port)).eq(value) for lane in self._lanes]
