@@ -15,19 +15,19 @@ QNAN = 0x7FC00000
 
 
 class IntPipe(Shared):
-    """result = op(x, y) on words of 32 bits; see ``hdl.isa.IntOp``. Latency 1 cycle.
+    """result = op(x, y) on words of 32 bits; see ``hdl.isa.IntOp``. Latency 1 cycle, 2 cycles if ``registered``.
 
     ``result`` keeps the last valid element's, and the flag (0 after reset) the last valid comparison's. Without
     ``floats`` the operations from FMAX on, and without ``bitwise`` AND, OR and XOR, are left out and must not be asked
-    for. ``lanes``: those that take turns, in the same order with every element; each has its flag, and ``word`` is what
+    for. ``registered``: with a register before the pipe, and the operation decoded before it. ``lanes``: those that take turns, in the same order with every element; each has its flag, and ``word`` is what
     ``result`` will be after this element.
 
     One adder serves sums and comparisons: x + ~y + carry is x - y for carry 1, ~(y - x) for carry 0 and then all ones
     for x = y; the carry into its sign bit compares the magnitudes.
     """
 
-    def __init__(self, floats: bool, bitwise: bool = True, lanes: int = 1) -> None:
-        self._floats, self._bitwise_ops, self._lanes = floats, bitwise, lanes
+    def __init__(self, floats: bool, bitwise: bool = True, lanes: int = 1, registered: bool = False) -> None:
+        self._floats, self._bitwise_ops, self._lanes, self._registered = floats, bitwise, lanes, registered
         ahead = {"word": Out(32)} if lanes > 1 else {}
         super().__init__({"command": In(PIPE_COMMAND), "x": In(32), "y": In(32), **ahead, "result": Out(32)})
 
@@ -38,10 +38,12 @@ class IntPipe(Shared):
             + ("_float" if self._floats else "")
             + ("" if self._bitwise_ops else "_arithmetic")
             + f"_{self._lanes}"
+            + ("_registered" if self._registered else "")
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        valid = self._enter(m)
         flags = Signal(self._lanes, name="flags")
         flag = flags[0]
         second, total = Signal(32, name="second"), Signal(32, name="total")
@@ -57,7 +59,7 @@ class IntPipe(Shared):
         if self._lanes > 1:
             m.d.comb += self.word.eq(word)
             word = self.word
-        with m.If(self.command.valid):
+        with m.If(valid):
             m.d.sync += result.eq(word)
             m.d.sync += flags.eq(flags.rotate_right(1))
             with m.If(self._is(IntOp.GT)):
@@ -68,25 +70,42 @@ class IntPipe(Shared):
                 self._float_cases(m, result, flags[-1], greater, total)
         return m
 
+    def _enter(self, m: Module) -> Value:
+        """``_x``, ``_y``, ``_imm`` and, as returned, whether there is an element: as they are, or a cycle later."""
+        self._domain, self._decoded = m.d.sync if self._registered else m.d.comb, dict[tuple[IntOp, ...], Signal]()
+        valid = Signal(name="valid")
+        self._x, self._y, self._imm = (Signal(32, name=name, reset_less=True) for name in ("x_in", "y_in", "imm"))
+        self._domain += [
+            valid.eq(self.command.valid),
+            self._x.eq(self.x),
+            self._y.eq(self.y),
+            self._imm.eq(self.command.imm),
+        ]
+        return valid
+
     def _is(self, *operations: IntOp) -> Value:
         """Whether the operation is one of these, as far as the pipe has them."""
-        bits, last = (5, IntOp.F2I8) if self._floats else (4, IntOp.PICK)
-        return Cat(self.command.op[:bits] == op for op in operations if op <= last).any()
+        if operations not in self._decoded:
+            bits, last = (5, IntOp.F2I8) if self._floats else (4, IntOp.PICK)
+            found = Cat(self.command.op[:bits] == op for op in operations if op <= last).any()
+            self._decoded[operations] = Signal(name=f"is{len(self._decoded)}", reset_less=True)
+            self._domain += self._decoded[operations].eq(found)
+        return self._decoded[operations]
 
     def _second(self, flag: Value) -> Value:
         """What the adder takes with x: y, or its complement; PICK without the flag: the immediate's complement."""
         direct = self._is(IntOp.ADD)
-        return Mux(self._is(IntOp.PICK) & ~flag, ~self.command.imm, self.y ^ (~direct).replicate(32))
+        return Mux(self._is(IntOp.PICK) & ~flag, ~self._imm, self._y ^ (~direct).replicate(32))
 
     def _total(self, second: Value) -> Value:
         # Of two negative floats the one with the smaller magnitude is greater: with the carry, not greater is >=.
-        both_negative = self.x[SIGN] & self.y[SIGN]
+        both_negative = self._x[SIGN] & self._y[SIGN]
         carry = self._is(IntOp.SUB) | self._is(IntOp.FMAX, IntOp.FMIN, IntOp.FGT) & both_negative
-        return add_carry(self.x, second, carry)[:32]
+        return add_carry(self._x, second, carry)[:32]
 
     def _greater(self, total: Value) -> Value:
         """x > y, in the order of the operation's numbers; -0 < +0."""
-        x_sign, y_sign = self.x[SIGN], self.y[SIGN]
+        x_sign, y_sign = self._x[SIGN], self._y[SIGN]
         differ = x_sign ^ y_sign
         reverse = self._is(IntOp.FMAX, IntOp.FMIN, IntOp.FGT) & x_sign
         by_magnitude = ~(total[SIGN] ^ differ ^ reverse)
@@ -104,7 +123,7 @@ class IntPipe(Shared):
 
     def _bitwise(self) -> Value:
         """x & ~(~y), (x | y) & ~0, (x | y) & ~(x & y), and x & ~0 for the other operations."""
-        x, y = self.x, self.y
+        x, y = self._x, self._y
         if not self._bitwise_ops:
             return x
         joined, cut = self._is(IntOp.OR, IntOp.XOR), self._is(IntOp.AND, IntOp.XOR)
@@ -113,9 +132,9 @@ class IntPipe(Shared):
     def _float_cases(self, m: Module, result: Signal, flag: Value, greater: Value, total: Value) -> None:
         nan, zeros, byte = Signal(name="nan"), Signal(name="zeros"), Signal(8, name="byte")
         m.d.comb += [
-            nan.eq(_is_nan(self.x) | _is_nan(self.y)),
-            zeros.eq(total[:SIGN].all() & ~self.x.any()),  # +0 and -0; from -0 on, the carry would make 1 of y look so
-            byte.eq(_to_int8(m, self.x)),
+            nan.eq(_is_nan(self._x) | _is_nan(self._y)),
+            zeros.eq(total[:SIGN].all() & ~self._x.any()),  # +0 and -0; from -0 on, the carry would make 1 of y look so
+            byte.eq(_to_int8(m, self._x)),
         ]
         with m.If(self._is(IntOp.FGT)):
             m.d.sync += flag.eq(greater & ~nan & ~zeros)
@@ -134,12 +153,12 @@ def _is_nan(x: Value) -> Value:
 def _to_int8(m: Module, x: Value) -> Value:
     """fp32 -> int8, nearest even, saturated; NaN -> 0."""
     mantissa, exponent, negative = x[FRACTION], x[EXPONENT], x[SIGN]
-    # 1/2 <= |x| < 128: exponents 126..133, which are 01111_110 + 0..7.
-    place, magnitude = Signal(9, name="place"), Signal(8, name="magnitude")
-    fits, beyond = place[3:] == 16, place[3:] > 16
-    fixed, sticky = shift_right(m, Cat(mantissa[16:], 1), ~place[:3], "fixed")
+    # 1/2 <= |x| < 128: exponents 126..133, which are 0111111x and 10000xxx but for its last two.
+    magnitude = Signal(8, name="magnitude")
+    fits = (exponent[1:] == 63) | (exponent[3:] == 16) & ~exponent[1:3].all()
+    beyond = exponent[7] & ~fits
+    fixed, sticky = shift_right(m, Cat(mantissa[16:], 1), Cat(~exponent[0], exponent[1], exponent[1] ^ ~exponent[2]), "fixed")
     m.d.comb += [
-        place.eq(exponent + 2),
         magnitude.eq((fixed & fits.replicate(8)) | (beyond & ~_is_nan(x)).replicate(8)),
     ]
     half, whole = magnitude[0], magnitude[1:]

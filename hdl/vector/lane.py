@@ -21,7 +21,7 @@ from hdl.vector.sfu_pipe import SfuPipe
 def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
     match pipe:
         case PipeKind.INT:
-            return IntPipe(config.has_floats, config.bitwise)
+            return IntPipe(config.has_floats, config.bitwise, registered=pipe in config.operand_registers)
         case PipeKind.REQUANT:
             return RequantPipe(config.mult_bits)
         case PipeKind.MUL:
@@ -89,7 +89,8 @@ class Lane(Shared):
 
     def _connect(self, m: Module, pipe: PipeKind, component: wiring.Component) -> None:
         m.d.comb += self._result(pipe).eq(component.result)
-        domain = m.d.sync if pipe in self._config.operand_registers else m.d.comb
+        registered = pipe in self._config.operand_registers and pipe is not PipeKind.INT
+        domain = m.d.sync if registered else m.d.comb
         domain += component.command.eq(getattr(self, f"{pipe.value}_command"))
         for operand in Operand.all_of(self._config, pipe):
             domain += getattr(component, operand.name[-1]).eq(self._operand(m, operand))

@@ -104,14 +104,15 @@ class SfuPipe(Shared):
             distance.eq(Mux(f2i, 157, 134) - exponent),  # 0 for 2^30 <= |x| < 2^31, or 2^7 <= |x| < 2^8
             below.eq(converts & ~distance[8] & distance[5:8].any() | f2i & nan),
             beyond.eq(f2i & distance[8] & ~nan),
-            amount.eq(Mux(converts, (distance[:5] | below.replicate(5)) & ~beyond.replicate(5), 7)),
+            amount.eq(Mux(converts, distance[:5], 7)),
         ]
         bits, lost = shift_right(m, Cat(Const(0, 8), fraction, 1), amount[4:], "coarse", 4)
-        bits, sticky = shift_right(m, bits | beyond.replicate(32), amount[:4], "fine")
-        # Beyond the range, 2^31 - 1 stays and its complement rounds up to itself.
+        bits, sticky = shift_right(m, bits, amount[:4], "fine")
+        # Beyond the range, 2^31 - 1 stays and its complement rounds up to itself; below it, zero does not round up.
         half = Mux(beyond, negative, bits[0] & ~below)
+        whole = bits[1:] & ~below.replicate(31) | beyond.replicate(31)
         m.d.sync += [
-            shifted.bits.eq(Cat(bits[1:], 0) ^ negative.replicate(32)),
+            shifted.bits.eq(Cat(whole, 0) ^ negative.replicate(32)),
             shifted.negative.eq(negative),
             shifted.half.eq(half),
             shifted.sticky.eq(lost | sticky),
