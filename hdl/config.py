@@ -594,7 +594,7 @@ PRESETS: dict[str, LpuConfig] = {
             mac_rows=8,
             acc_rows=4,
             sfu_cycles=2,
-            operand_registers=(PipeKind.INT, PipeKind.MUL, PipeKind.ADD, PipeKind.SFU),
+            operand_registers=(PipeKind.INT, PipeKind.SFU),
             switch_ops=(SwitchOp.TRANSPOSE,),
             short_queues=(
                 ShortQueue("mxm0.w", 128),

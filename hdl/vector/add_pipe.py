@@ -172,11 +172,14 @@ def _round(m: Module, total: data.View[data.StructLayout]) -> Value:
         by_one.eq(_shift_unless(some[0], by_two, 1)),
     ]
     up = by_one[7] & (by_one[8] | by_two[:6].any() | (by_two[6] & some[0]))
-    rounded = Signal(32)
-    places = Cat(Const(0, 23), some, total.some)
-    m.d.comb += rounded.eq(add_carry(Cat(by_one[8:31], total.exponent), places, up))
-    exponent = rounded[23:]
-    nonzero = by_two[30:].any()
-    tiny = ~total.exact & ((exponent == 0) | exponent[-1] | ~nonzero)
-    over = ~total.exact & exponent[:8].all()
-    return pack(total.sign & nonzero, exponent[:8], rounded[:23], total.nan, tiny, tiny | over)
+    rounded, before = Signal(32), Signal(9)
+    places = Cat(some, total.some)
+    m.d.comb += [
+        rounded.eq(add_carry(Cat(by_one[8:31], total.exponent), Cat(Const(0, 23), places), up)),
+        before.eq(total.exponent + places),
+    ]
+    # The exponent before rounding is there earlier; an even one has grown where its lowest bit is 1 afterwards.
+    grown, nonzero = rounded[23], by_two[30:].any()
+    tiny = ~total.exact & (((before == 0) & ~grown) | before[-1] | ~nonzero)
+    over = ~total.exact & ((before[:8] == 255) | (before[:8] == 254) & grown)
+    return pack(total.sign & nonzero, rounded[23:31], rounded[:23], total.nan, tiny, tiny | over)

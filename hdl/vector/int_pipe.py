@@ -131,10 +131,10 @@ class IntPipe(Shared):
 
     def _float_cases(self, m: Module, result: Signal, flag: Value, greater: Value, total: Value) -> None:
         nan, zeros, byte = Signal(name="nan"), Signal(name="zeros"), Signal(8, name="byte")
+        self._domain += nan.eq(_is_nan(self.x) | _is_nan(self.y))
         m.d.comb += [
-            nan.eq(_is_nan(self._x) | _is_nan(self._y)),
             zeros.eq(total[:SIGN].all() & ~self._x.any()),  # +0 and -0; from -0 on, the carry would make 1 of y look so
-            byte.eq(_to_int8(m, self._x)),
+            byte.eq(self._to_int8(m)),
         ]
         with m.If(self._is(IntOp.FGT)):
             m.d.sync += flag.eq(greater & ~nan & ~zeros)
@@ -145,24 +145,26 @@ class IntPipe(Shared):
         with m.If(self._is(IntOp.FMAX, IntOp.FMIN, IntOp.FAMAX) & nan):
             m.d.sync += result.eq(QNAN)
 
+    def _to_int8(self, m: Module) -> Value:
+        """fp32 -> int8, nearest even, saturated; NaN -> 0."""
+        exponent, mantissa, negative = self.x[EXPONENT], self._x[FRACTION], self._x[SIGN]
+        # 1/2 <= |x| < 128: exponents 126..133, which are 0111111x and 10000xxx but for its last two.
+        fits, beyond, distance = Signal(name="fits"), Signal(name="beyond"), Signal(3, name="distance")
+        within = (exponent[1:] == 63) | (exponent[3:] == 16) & ~exponent[1:3].all()
+        self._domain += [
+            fits.eq(within),
+            beyond.eq(exponent[7] & ~within & ~_is_nan(self.x)),
+            distance.eq(Cat(~exponent[0], exponent[1], exponent[1] ^ ~exponent[2])),
+        ]
+        fixed, sticky = shift_right(m, Cat(mantissa[16:], 1), distance, "fixed")
+        magnitude = Signal(8, name="magnitude")
+        m.d.comb += magnitude.eq((fixed & fits.replicate(8)) | beyond.replicate(8))
+        half, whole = magnitude[0], magnitude[1:]
+        up = half & (sticky | mantissa[:16].any() | whole[0])
+        # -(whole + up) = ~whole + (1 - up); at the limits: 127 + 0, and ~127 + 0 = -128.
+        carry = (up ^ negative) & (negative | ~whole.all())
+        return add_carry(Cat(whole ^ negative.replicate(7), negative), Const(0, 8), carry)[:8]
+
 
 def _is_nan(x: Value) -> Value:
     return x[EXPONENT].all() & x[FRACTION].any()
-
-
-def _to_int8(m: Module, x: Value) -> Value:
-    """fp32 -> int8, nearest even, saturated; NaN -> 0."""
-    mantissa, exponent, negative = x[FRACTION], x[EXPONENT], x[SIGN]
-    # 1/2 <= |x| < 128: exponents 126..133, which are 0111111x and 10000xxx but for its last two.
-    magnitude = Signal(8, name="magnitude")
-    fits = (exponent[1:] == 63) | (exponent[3:] == 16) & ~exponent[1:3].all()
-    beyond = exponent[7] & ~fits
-    fixed, sticky = shift_right(m, Cat(mantissa[16:], 1), Cat(~exponent[0], exponent[1], exponent[1] ^ ~exponent[2]), "fixed")
-    m.d.comb += [
-        magnitude.eq((fixed & fits.replicate(8)) | (beyond & ~_is_nan(x)).replicate(8)),
-    ]
-    half, whole = magnitude[0], magnitude[1:]
-    up = half & (sticky | mantissa[:16].any() | whole[0])
-    # -(whole + up) = ~whole + (1 - up); at the limits: 127 + 0, and ~127 + 0 = -128.
-    carry = (up ^ negative) & (negative | ~whole.all())
-    return add_carry(Cat(whole ^ negative.replicate(7), negative), Const(0, 8), carry)[:8]
