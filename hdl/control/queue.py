@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import data
 
 from hdl.control.loops import LoopStack
 from hdl.control.sequencer import Sequencer
 from hdl.isa import Opcode, has_address, word_bits
 from hdl.layouts import control_layout, issue_layout, word_layout
 from hdl.memory.bank import Bank
+
+
+_KIND = data.StructLayout(dict.fromkeys(("own", "counted", "notify", "sync", "loop", "ends", "illegal"), 1))
+"""What an opcode is to the queue. ``counted``: NOP or its own; ``illegal`` ones end the program like END does."""
 
 
 class IssueQueue(Sequencer):
@@ -43,6 +48,7 @@ class IssueQueue(Sequencer):
     def _declare(self) -> None:
         config, kind = self._config, self._kind
         self._word = Signal(word_layout(config, kind), reset_less=True, name="word")
+        self._is = Signal(_KIND, reset_less=True, name="is")
         self._active = Signal(name="active")
         self._priming = Signal(name="priming")
         self._fetch_pc = Signal.like(self.pc, name="fetch_pc", reset_less=True)
@@ -58,9 +64,7 @@ class IssueQueue(Sequencer):
         self._step = Signal(name="step")
         self._next = Signal(word_layout(config, kind), name="next_word")
 
-        op = self._word.op
-        self._is_unit = self._active & self._is_own(op)
-        self._is_counted = self._is_unit | (self._active & (op == Opcode.NOP))
+        self._is_unit, self._is_counted = self._active & self._is.own, self._active & self._is.counted
         self._is_last = self._left == 1
 
     def _as_control(self, word: Value, opcode: Opcode, field: str) -> Value:
@@ -77,7 +81,7 @@ class IssueQueue(Sequencer):
             loops.clear.eq(self.start),
             loops.step.eq(self._step),
             loops.pc.eq(self._fetch_pc),
-            loops.push.eq(self._active & (self._word.op == Opcode.LOOP) & (self._wait != 0)),
+            loops.push.eq(self._active & self._is.loop & (self._wait != 0)),
             loops.n.eq(self._as_control(word, Opcode.LOOP, "n")),
             loops.length.eq(self._as_control(word, Opcode.LOOP, "length")),
         ]
@@ -88,17 +92,30 @@ class IssueQueue(Sequencer):
 
     def _next_element(self, m: Module) -> None:
         m.d.sync += [self._left.eq(self._left - 1), self._first.eq(0)]
-        with m.If(self._word.op != Opcode.NOP):
+        with m.If(self._is.own):
             m.d.sync += self._wait.eq(self._word.gap)
         if has_address(self._kind):
             m.d.sync += self._addr.eq(self._addr + self._word.stride)
 
-    def _count_of(self, word: Value) -> Value:
-        view = word_layout(self._config, self._kind)(word)
-        return Mux(view.op == Opcode.NOP, self._as_control(word, Opcode.NOP, "n"), view.count)
+    def _kind_of(self, op: Value) -> dict[str, Value]:
+        own = self._is_own(op)
+        illegal = ~self._is_known(op) | (op == Opcode.REPEAT)
+        return {
+            "own": own,
+            "counted": own | (op == Opcode.NOP),
+            "notify": op == Opcode.NOTIFY,
+            "sync": op == Opcode.SYNC,
+            "loop": op == Opcode.LOOP,
+            "ends": illegal | (op == Opcode.END),
+            "illegal": illegal,
+        }
+
+    def _count_of(self, word: Value, own: Value) -> Value:
+        return Mux(own, word_layout(self._config, self._kind)(word).count, self._as_control(word, Opcode.NOP, "n"))
 
     def _begin_repetition(self, m: Module, gap: Value, stride: Value) -> None:
-        m.d.sync += [self._wait.eq(gap), self._left.eq(self._count_of(Value.cast(self._word))), self._first.eq(1)]
+        count = self._count_of(Value.cast(self._word), self._is.own)
+        m.d.sync += [self._wait.eq(gap), self._left.eq(count), self._first.eq(1)]
         if has_address(self._kind):
             base = (self._base + stride)[: self._config.addr_bits]
             m.d.sync += [self._base.eq(base), self._addr.eq(base)]
@@ -116,7 +133,9 @@ class IssueQueue(Sequencer):
             self._begin_repetition(m, gap, stride)
         with m.Else():
             m.d.sync += [Value.cast(self._word).eq(following), self._word_pc.eq(self._fetch_pc), self._active.eq(1)]
-            m.d.sync += [self._left.eq(self._count_of(following)), self._first.eq(1), self._repeats.eq(0)]
+            kind = self._kind_of(self._next.op)
+            m.d.sync += [self._is[name].eq(value) for name, value in kind.items()]
+            m.d.sync += [self._left.eq(self._count_of(following, kind["own"])), self._first.eq(1), self._repeats.eq(0)]
             m.d.sync += self._wait.eq(self._next.op == Opcode.LOOP)
             if has_address(self._kind):
                 base = self._first_address()
@@ -131,17 +150,13 @@ class IssueQueue(Sequencer):
 
     def _finish(self, m: Module) -> None:
         """When the next instruction takes over, and when there is none."""
-        op = self._word.op
         at_rest = self._active & (self._wait == 0)
         counted_done = self._is_counted & self._is_last & (self._repeats == 0)
-        passed = (op == Opcode.NOTIFY) | (op == Opcode.LOOP) | ((op == Opcode.SYNC) & self.notify_in)
+        passed = self._is.notify | self._is.loop | (self._is.sync & self.notify_in)
         m.d.comb += self._step.eq(self._priming | (at_rest & (counted_done | passed)))
-        m.d.comb += self.notify_out.eq(self._active & (op == Opcode.NOTIFY))
-
-        stray_repeat = op == Opcode.REPEAT
-        ends = self._active & ((op == Opcode.END) | ~self._is_known(op) | stray_repeat)
-        with m.If(ends):
-            m.d.sync += [self._active.eq(0), self.ended.eq(1), self.illegal.eq(op != Opcode.END)]
+        m.d.comb += self.notify_out.eq(self._active & self._is.notify)
+        with m.If(self._active & self._is.ends):
+            m.d.sync += [self._active.eq(0), self.ended.eq(1), self.illegal.eq(self._is.illegal)]
         with m.If(self.start):
             m.d.sync += [self.ended.eq(0), self.illegal.eq(0), self._active.eq(0), self._wait.eq(0)]
 
