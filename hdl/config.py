@@ -137,8 +137,8 @@ class LpuConfig:
         element takes it for S cycles. There are INT and REQUANT only, then, one inward SG4, one hemisphere, and INT
         between streams and REQUANT, but for its y.
         ``imm_bits``: vector immediate, sign-extended to 32; all 32 where there is a floating-point pipe.
-        ``sfu_cycles``: least cycles from one element of the SFU pipe to the next, 1, or the number of lanes, 2 or 4, that take
-        turns in one pipe. ``operand_registers``: the pipes with a register before them, for a higher clock; a cycle later.
+        ``sfu_cycles``: lanes that take turns in one SFU pipe, 1, 2 or 4: an element takes it for as many cycles.
+        ``operand_registers``: the pipes with a register before them, for a higher clock, a cycle later.
         ``switch_ops``: operations of the switch, each at most once; without any there is no switch, no queue of
         it and no position.
     Control
@@ -252,12 +252,13 @@ class LpuConfig:
             self._require(not self.has_floats and inward == STREAMS_PER_GROUP, "lane_by_lane", rule)
         self._require_range("mult_bits", 4, 16)
         self._require_range("imm_bits", 32 if self.has_floats else 8, 32)
-        self._require_range("sfu_cycles", 1, min(4, self.superlane_lanes))
-        self._require(self.superlane_lanes % self.sfu_cycles == 0, "sfu_cycles", "a divisor of the superlane's lanes")
+        self._require(type(self.sfu_cycles) is int and self.sfu_cycles in (1, 2, 4), "sfu_cycles", "1, 2 or 4")
         registers = self.operand_registers
-        known = isinstance(registers, tuple) and all(kind in self.pipes for kind in registers)
+        known = isinstance(registers, tuple) and all(type(k) is PipeKind and k in self.pipes for k in registers)
         apart = known and len(set(registers)) == len(registers) and not (registers and self.lane_by_lane)
-        self._require(apart, "operand_registers", "a tuple of different pipes of the core, empty where it is lane by lane")
+        self._require(
+            apart, "operand_registers", "a tuple of different pipes of the core, empty where it is lane by lane"
+        )
         known = isinstance(self.switch_ops, tuple) and all(isinstance(op, SwitchOp) for op in self.switch_ops)
         once = known and len(set(self.switch_ops)) == len(self.switch_ops)
         self._require(once, "switch_ops", "a tuple of different SwitchOp")

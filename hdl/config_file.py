@@ -29,7 +29,7 @@ _TABLES: Mapping[str, type[MemoryGroup] | type[ShortQueue]] = {
     "data_groups": MemoryGroup,
     "short_queues": ShortQueue,
 }
-_NAMES: Mapping[str, type[enum.StrEnum]] = {"pipes": PipeKind, "switch_ops": SwitchOp}
+_NAMES: Mapping[str, type[enum.StrEnum]] = {"pipes": PipeKind, "operand_registers": PipeKind, "switch_ops": SwitchOp}
 _FIELDS = dataclasses.fields(LpuConfig)
 _REQUIRED = [field.name for field in _FIELDS if field.default is dataclasses.MISSING]
 

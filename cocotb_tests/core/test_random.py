@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from hdl.config import SwitchOp, preset
+from hdl.config import PipeKind, SwitchOp, preset
 from sim.compare import fuzz
 
 TOTAL = 100_000
@@ -41,6 +41,7 @@ LESS: dict[str, dict[str, object]] = {
     "steps": {"stride_bits": 3, "count_bits": 5, "gap_bits": 4},
     "host_weights": {"weights_from_host": True, "mac_rows": 2},
     "lane_by_lane": {"lane_by_lane": True, "streams_east": 4, "acc_rows": 2},
+    "registers": {"operand_registers": (PipeKind.INT, PipeKind.REQUANT)},
     "arithmetic": {"bitwise": False, "weights_beside_data": True},
 }
 """Cores that lack something, as changes of ``tiny``."""

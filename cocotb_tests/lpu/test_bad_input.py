@@ -78,7 +78,11 @@ BAD_FIELDS: Mapping[str, list[tuple[str, str]]] = {
     "weights_beside_data": [("weights_beside_data = 1", "weights_beside_data = 1: must be ")],
     "bitwise": [("bitwise = 1", "bitwise = 1: must be ")],
     "lane_by_lane": [("lane_by_lane = true", "lane_by_lane = True: must be False with fp32 pipes, two hemispheres")],
-    "sfu_cycles": [("sfu_cycles = 3", "sfu_cycles = 3: must be an integer in 1..2")],
+    "sfu_cycles": [("sfu_cycles = 3", "sfu_cycles = 3: must be 1, 2 or 4")],
+    "operand_registers": [
+        ('operand_registers = ["abc"]', "operand_registers = 'abc': each must be one of int, requant, mul, add, sfu"),
+        ('operand_registers = ["add"]', "must be a tuple of different pipes of the core"),
+    ],
     "paired_columns": [("paired_columns = 5", "paired_columns = 5: must be an integer in 0..4")],
     "short_queues": [("short_queues = [3]", r"short_queues\[0\] = 3: must have the fields queue and rows")],
     "weight_streams": [("weight_streams = 5", "weight_streams = 5: must be an integer in 4..4")],

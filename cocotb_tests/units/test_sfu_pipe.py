@@ -17,8 +17,8 @@ from hdl.isa.opcodes import SfuOp
 from hdl.isa.special import SEGMENTS, sfu_entries
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.sfu_pipe import SfuPipe
-from hdl.vector.sfu_turns import SfuTurns
 from hdl.vector.sfu_rom import RISE_BITS, SLOPE_BITS, rom_words
+from hdl.vector.sfu_turns import SfuTurns
 
 pytestmark = pytest.mark.rtl
 Generator = np.random.Generator

@@ -41,7 +41,9 @@ NANO = preset("nano").replace(trace=True)
 FEW = {"lanes": 4, "weight_streams": 4, "weight_groups": (MemoryGroup(4, 16),), "trace": True}
 """A build takes a time in proportion to the lanes."""
 SMALL = preset("small").replace(**FEW)
-BOARD = preset("ulx3s").replace(**FEW, mac_rows=None, paired_columns=0, short_queues=())
+BOARD = preset("ulx3s").replace(
+    **FEW, mac_rows=None, paired_columns=0, short_queues=(), operand_registers=tuple(preset("ulx3s").pipes)
+)
 """Two lanes take turns in an SFU pipe, and there are operand registers."""
 DUO = preset("duo").replace(hemispheres=2, **FEW)
 INSTRUCTIONS = 150
@@ -136,7 +138,7 @@ def streamed(content: StreamContent, config: LpuConfig, pipe: PipeKind, element:
 
 
 def expect(config: LpuConfig, content: StreamContent, elements: Mapping[PipeKind, list[Element]]) -> Expected:
-    """What the tile must do: streams in T, registers in T + 1 (lane by lane: T + 1 + lane), the result a latency later."""
+    """What the tile must do: streams in T, registers in T + 1 (or T + 1 + lane), the result a latency later."""
     twin, expected, steps = VectorTwin(config), Expected(), config.vector_cycles
     entering: defaultdict[int, list[tuple[int, Entering]]] = defaultdict(list)
     leaving: defaultdict[int, list[tuple[PipeKind, Int32, Bools]]] = defaultdict(list)

@@ -20,7 +20,19 @@ from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows, queue_name
 from compiler.lower.reduce import within_superlanes
 from compiler.place import Allocation, Placement
 from hdl.config import LpuConfig, PipeKind, SwitchOp, UnitKind
-from hdl.isa import LW_TO_IW, PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, timing
+from hdl.isa import (
+    LW_TO_IW,
+    PIPE_LATENCY,
+    AddOp,
+    Instruction,
+    IntOp,
+    MulOp,
+    Opcode,
+    QueueKind,
+    SfuOp,
+    pipe_latency,
+    timing,
+)
 
 BLOCK = PIPE_LATENCY[PipeKind.ADD]
 """Tiles of scores that follow one another: the ADD pipe takes each again, for the mask, when it leaves it.
@@ -30,8 +42,6 @@ With idle cycles between them, there is room for fewer until the first one has t
 
 PAIR = 2
 """Tiles of probabilities that follow one another: few, to fit between the blocks of scores."""
-DELAY = PIPE_LATENCY[PipeKind.MUL] + PIPE_LATENCY[PipeKind.SFU]
-"""Cycles from the sum of codes to their product with the values, at least, so that what divides it is there."""
 CODES = 127
 """The largest code of a probability."""
 
@@ -123,7 +133,8 @@ class Attention(Lowering):
         v = Pipeline(self.config, b)
         whole = v.op(AddOp.I2F, self._feed_sum(b, r))
         inverse = v.op(SfuOp.RECIP, v.op(MulOp.FMUL, whole, self.over_tiles(self.divisor, r)))
-        delay = max(0, DELAY - self.groups * self.steps)
+        ready = pipe_latency(self.config, PipeKind.MUL) + pipe_latency(self.config, PipeKind.SFU)
+        delay = max(0, ready - self.groups * self.steps)  # so that what divides the product with the values is there
         mixed = v.op(AddOp.I2F, self._feed_values(b, r, self.groups * self.config.abc_cycles + delay))
         tile, head = divmod(r, self.heads)
         part, is_last = self.to(self.part, tile), head == self.heads - 1

@@ -110,7 +110,13 @@ def check_rate(low: Lowering) -> None:
 
 
 def binary(
-    v: Pipeline, op: Op, x: Operand, y: Operand | None, count: int = 1, pitch: int | None = None, to: Rows | Via | None = None
+    v: Pipeline,
+    op: Op,
+    x: Operand,
+    y: Operand | None,
+    count: int = 1,
+    pitch: int | None = None,
+    to: Rows | Via | None = None,
 ) -> Reg:
     """``op`` on x and y; x goes through INT first where both would be read from one unit in the same cycles.
 

@@ -20,6 +20,8 @@ def sum_pitch(config: LpuConfig) -> int:
     """Cycles between the tiles of a sum."""
     if SUM_WIDTH % config.lanes:
         raise CompileError(f"config '{config.name}': lanes = {config.lanes}: fp32 sums need a divisor of {SUM_WIDTH}")
+    if PipeKind.ADD in config.operand_registers:
+        raise CompileError(f"config '{config.name}': operand_registers: fp32 sums need an ADD pipe without them")
     return PIPE_LATENCY[PipeKind.ADD] * config.lanes // SUM_WIDTH
 
 

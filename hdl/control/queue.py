@@ -11,7 +11,6 @@ from hdl.isa import Opcode, has_address, word_bits
 from hdl.layouts import control_layout, issue_layout, word_layout
 from hdl.memory.bank import Bank
 
-
 _KIND = data.StructLayout(dict.fromkeys(("own", "counted", "notify", "sync", "loop", "ends", "illegal"), 1))
 """What an opcode is to the queue. ``counted``: NOP or its own; ``illegal`` ones end the program like END does."""
 

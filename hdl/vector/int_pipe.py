@@ -19,8 +19,9 @@ class IntPipe(Shared):
 
     ``result`` keeps the last valid element's, and the flag (0 after reset) the last valid comparison's. Without
     ``floats`` the operations from FMAX on, and without ``bitwise`` AND, OR and XOR, are left out and must not be asked
-    for. ``registered``: with a register before the pipe, and the operation decoded before it. ``lanes``: those that take turns, in the same order with every element; each has its flag, and ``word`` is what
-    ``result`` will be after this element.
+    for. ``registered``: with a register before the pipe, and the operation decoded before it. ``lanes``: those that
+    take turns, in the same order with every element; each has its flag, and ``word`` is what ``result`` will be after
+    this element.
 
     One adder serves sums and comparisons: x + ~y + carry is x - y for carry 1, ~(y - x) for carry 0 and then all ones
     for x = y; the carry into its sign bit compares the magnitudes.
