@@ -81,7 +81,7 @@ BAD_FIELDS: Mapping[str, list[tuple[str, str]]] = {
     "sfu_cycles": [("sfu_cycles = 3", "sfu_cycles = 3: must be 1, 2 or 4")],
     "operand_registers": [
         ('operand_registers = ["abc"]', "operand_registers = 'abc': each must be one of int, requant, mul, add, sfu"),
-        ('operand_registers = ["add"]', "must be a tuple of different pipes of the core"),
+        ('operand_registers = ["add"]', "operand_registers = .*: must be a tuple of different pipes of the core"),
     ],
     "paired_columns": [("paired_columns = 5", "paired_columns = 5: must be an integer in 0..4")],
     "short_queues": [("short_queues = [3]", r"short_queues\[0\] = 3: must have the fields queue and rows")],
