@@ -21,7 +21,6 @@ from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind, SwitchOp
 from hdl.isa import (
     IW_TO_ABC,
     LW_TO_IW,
-    PIPE_LATENCY,
     PIPE_QUEUES,
     AddOp,
     Instruction,
@@ -32,6 +31,8 @@ from hdl.isa import (
     SfuOp,
     Source,
     east,
+    pipe_cycles,
+    pipe_latency,
     queue,
     sources,
     timing,
@@ -282,7 +283,7 @@ def _computes(pipe: PipeKind) -> Builder:
 
 
 def _forwards(pipe: PipeKind) -> Builder:
-    """Three results of the pipe in successive cycles; another pipe takes the middle one from the register."""
+    """Three results of the pipe, one right after another; another pipe takes the middle one from the register."""
 
     def build(config: LpuConfig, seed: int) -> Scenario:
         taker = PipeKind.INT if pipe is not PipeKind.INT else config.pipes[-2] if config.has_floats else config.pipes[1]
@@ -292,9 +293,10 @@ def _forwards(pipe: PipeKind) -> Builder:
         if "y" in fields:
             fields |= {"y_from": Source.IMM, "imm": imm}
         made = [_alu(pipe, word, np.full_like(word, imm)) for word in words]
-        first, out = ISSUE - PIPE_LATENCY[pipe] - 1, west(s.weight_index)
-        s.vectors("producer", "d0", fields["x"], first, words)
-        s.add("producer", _pipe_queue(pipe), first, Opcode.ALU, **fields, count=3)
+        out, cycles = west(s.weight_index), pipe_cycles(config, pipe)
+        first = ISSUE - pipe_latency(config, pipe) - cycles
+        s.vectors("producer", "d0", fields["x"], first, np.repeat(words, cycles, axis=0))
+        s.add("producer", _pipe_queue(pipe), first, Opcode.ALU, **fields, count=3, gap=cycles - 1)
         wide = {"out_wide": 1} if taker is PipeKind.INT else {}
         s.add("tested", s.under_test, ISSUE, Opcode.ALU, x_from=Source[pipe.name], drive=1, out=out, **wide)
         s.result("vxm0", "d0", out, ISSUE + s.func(s.under_test, Opcode.ALU), int32_to_planes(made[1]))

@@ -44,7 +44,7 @@ class IntPipe(Shared):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        valid = self._enter(m)
+        valid = self._enter()
         flags = Signal(self._lanes, name="flags")
         flag = flags[0]
         second, total = Signal(32, name="second"), Signal(32, name="total")
@@ -69,18 +69,20 @@ class IntPipe(Shared):
                 m.d.sync += flags[-1].eq(total.all())
             if self._floats:
                 self._float_cases(m, result, flags[-1], greater, total)
+        domain = m.d.sync if self._registered else m.d.comb
+        domain += [entered.eq(entering) for entered, entering in self._entering]
         return m
 
-    def _enter(self, m: Module) -> Value:
+    def _enter(self) -> Value:
         """``_x``, ``_y``, ``_imm`` and, as returned, whether there is an element: as they are, or a cycle later."""
-        self._domain, self._decoded = m.d.sync if self._registered else m.d.comb, dict[tuple[IntOp, ...], Signal]()
+        self._decoded, self._entering = dict[tuple[IntOp, ...], Signal](), list[tuple[Signal, Value]]()
         valid = Signal(name="valid")
         self._x, self._y, self._imm = (Signal(32, name=name, reset_less=True) for name in ("x_in", "y_in", "imm"))
-        self._domain += [
-            valid.eq(self.command.valid),
-            self._x.eq(self.x),
-            self._y.eq(self.y),
-            self._imm.eq(self.command.imm),
+        self._entering += [
+            (valid, self.command.valid),
+            (self._x, self.x),
+            (self._y, self.y),
+            (self._imm, self.command.imm),
         ]
         return valid
 
@@ -90,7 +92,7 @@ class IntPipe(Shared):
             bits, last = (5, IntOp.F2I8) if self._floats else (4, IntOp.PICK)
             found = Cat(self.command.op[:bits] == op for op in operations if op <= last).any()
             self._decoded[operations] = Signal(name=f"is{len(self._decoded)}", reset_less=True)
-            self._domain += self._decoded[operations].eq(found)
+            self._entering.append((self._decoded[operations], found))
         return self._decoded[operations]
 
     def _second(self, flag: Value) -> Value:
@@ -132,7 +134,7 @@ class IntPipe(Shared):
 
     def _float_cases(self, m: Module, result: Signal, flag: Value, greater: Value, total: Value) -> None:
         nan, zeros, byte = Signal(name="nan"), Signal(name="zeros"), Signal(8, name="byte")
-        self._domain += nan.eq(_is_nan(self.x) | _is_nan(self.y))
+        self._entering.append((nan, _is_nan(self.x) | _is_nan(self.y)))
         m.d.comb += [
             zeros.eq(total[:SIGN].all() & ~self._x.any()),  # +0 and -0; from -0 on, the carry would make 1 of y look so
             byte.eq(self._to_int8(m)),
@@ -152,10 +154,10 @@ class IntPipe(Shared):
         # 1/2 <= |x| < 128: exponents 126..133, which are 0111111x and 10000xxx but for its last two.
         fits, beyond, distance = Signal(name="fits"), Signal(name="beyond"), Signal(3, name="distance")
         within = (exponent[1:] == 63) | (exponent[3:] == 16) & ~exponent[1:3].all()
-        self._domain += [
-            fits.eq(within),
-            beyond.eq(exponent[7] & ~within & ~_is_nan(self.x)),
-            distance.eq(Cat(~exponent[0], exponent[1], exponent[1] ^ ~exponent[2])),
+        self._entering += [
+            (fits, within),
+            (beyond, exponent[7] & ~within & ~_is_nan(self.x)),
+            (distance, Cat(~exponent[0], exponent[1], exponent[1] ^ ~exponent[2])),
         ]
         fixed, sticky = shift_right(m, Cat(mantissa[16:], 1), distance, "fixed")
         magnitude = Signal(8, name="magnitude")
