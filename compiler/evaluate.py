@@ -62,6 +62,8 @@ def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         case OpKind.ARGMAX:
             return (operators.argmax(x)[:, None].astype(np.int32),)
         case OpKind.INVERSE_NORM:
+            if op.extra:
+                return operators.gate_norm(x, operands[1], op.epsilon)
             return (operators.inverse_norm(x, op.epsilon),)
         case OpKind.ROPE_PROJECT:
             return (operators.rope_project(*operands).reshape(op.output.shape),)

@@ -25,8 +25,7 @@ def rows_read(config: LpuConfig, p: Pass) -> Counter[Tensor]:
         steps = w.shape[0] // config.lanes
         found |= Counter(dict.fromkeys((cos, sin, scale, *p.consts), steps)) | Counter({x: steps * tiles(x)})
     elif p.op.kind is OpKind.EXP2_GATE:
-        x, scale, factor = p.op.inputs
-        found |= Counter({x: 2 * tiles(x), scale: tiles(x), factor: tiles(x)})
+        found |= Counter(dict.fromkeys(p.op.inputs, tiles(p.x)))
     elif p.op.kind is OpKind.ATTENTION:
         q, _, _, mask, scale, _ = p.op.inputs
         powers, inverse, *_ = p.scratch

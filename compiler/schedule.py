@@ -5,8 +5,8 @@ a stage of an operator bundles keep their order.
 
 The first iteration of a repeated block is scheduled like everything else; later ones are the same, one period apart,
 the shortest that streams, queues and data allow. No queue begins an iteration before it is done with the one before,
-and around the block each leaves the time that a LOOP takes. Idle cycles of an iteration come first in it, as far as what
-precedes the block allows, so that the queue is free for what follows right after the last issue.
+and around the block each leaves the time that a LOOP takes. Idle cycles of an iteration come first in it, as far as
+what precedes the block allows, so that the queue is free for what follows right after the last issue.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Repetition:
-    """``n`` iterations of a block, ``period`` cycles each; ``starts``: per queue, the cycle in which the first begins."""
+    """``n`` iterations of a block, ``period`` cycles each; ``starts``: per queue, when the first begins."""
 
     n: int
     period: int

@@ -52,6 +52,15 @@ def test_inverse_norm(config: LpuConfig, columns: int) -> None:
 
 
 @all_cores
+def test_gate_norm(config: LpuConfig) -> None:
+    graph = Graph("norm")
+    factor = graph.constant("factor", np.full((1, 1), -3.2, np.float32), "fp32")
+    for result in graph.gate_norm(graph.input("x", (1, 64), "fp32"), factor):
+        graph.output(result)
+    check(config, graph, {"x": singles(2, 1, 64)}, {"x": np.zeros((1, 64), np.float32)})
+
+
+@all_cores
 @pytest.mark.parametrize("copies", [1, 2])
 def test_rope_project(config: LpuConfig, copies: int) -> None:
     lanes = config.lanes
@@ -104,9 +113,13 @@ def test_attention(config: LpuConfig, first: int, positions: int, heads: int) ->
 @all_cores
 def test_exp2_gate(config: LpuConfig) -> None:
     graph = Graph("silu")
-    scale, factor = (graph.constant(n, np.full((1, 1), v, np.float32), "fp32") for n, v in (("s", -0.7), ("c", 3.1)))
-    graph.output(graph.exp2_gate(graph.input("a", (1, 90), "fp32"), scale, factor))
-    check(config, graph, {"a": singles(1, 1, 90, scale=4)})
+    scale, divisor = (graph.constant(n, np.full((1, 1), v, np.float32), "fp32") for n, v in (("s", 0.7), ("d", -0.1)))
+    a, product = (graph.input(name, (1, 90), "fp32") for name in ("a", "product"))
+    graph.output(graph.exp2_gate(a, product, scale, divisor, "y"))
+    item = {"a": singles(1, 1, 90, scale=4), "product": singles(2, 1, 90, scale=9)}
+    exact = item["product"] / ((1 + np.exp2(0.7 * item["a"])) * -0.1)
+    assert abs(evaluate(graph, item)["y"] - exact.clip(-128, 127)).max() <= 0.51
+    check(config, graph, item, item | {"a": 60 * item["a"]})
 
 
 def test_embed_shares_its_table_with_a_product() -> None:

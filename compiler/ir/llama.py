@@ -17,6 +17,16 @@ class LlamaOperators(GraphBase):
         self._require(x.shape[0] == 1, name, x, "must have one row")
         return self._op(OpKind.INVERSE_NORM, name, (x,), (1, 1), DType.FP32, epsilon=epsilon)
 
+    def gate_norm(self, x: Tensor, factor: Tensor, epsilon: float = 1e-5, name: str = "") -> tuple[Tensor, Tensor]:
+        """(s, d): s of :meth:`inverse_norm`, d = factor / s^2: fp32 [1, N], [1, 1] -> fp32 [1, 1] twice."""
+        name = name or self._auto_name(OpKind.INVERSE_NORM)
+        self._require_several(name, x)
+        self._require(x.shape[0] == 1, name, x, "must have one row")
+        self._require_float(name, factor, (1, 1))
+        divisor = self._tensor(f"{name}.divisor", (1, 1), DType.FP32)
+        more = {"extra": (divisor,), "epsilon": epsilon}
+        return self._op(OpKind.INVERSE_NORM, name, (x, factor), (1, 1), DType.FP32, **more), divisor
+
     def rope_project(
         self,
         x: Tensor,
@@ -111,16 +121,18 @@ class LlamaOperators(GraphBase):
         self._require(x.dtype is not DType.FP32, name, x, "must be int8 or int32")
         return self._op(OpKind.TO_FLOAT, name, (x,), x.shape, DType.FP32)
 
-    def exp2_gate(self, x: Tensor, scale: Tensor, factor: Tensor, name: str = "") -> Tensor:
-        """y = x * factor / (1 + 2^(x * scale)): fp32 [1, N], fp32 [1, 1] twice -> fp32 [1, N].
+    def exp2_gate(self, a: Tensor, product: Tensor, scale: Tensor, divisor: Tensor, name: str = "") -> Tensor:
+        """y = round(product / ((1 + 2^(a * scale)) * divisor)): fp32 [1, N] twice, fp32 [1, 1] twice -> int8 [1, N].
 
-        silu(s x) c for scale = -s log2(e) and factor = s c.
+        silu(s g) s u c for a = -log2(e) g, product = a u, scale = s, divisor = -log2(e) / (s^2 c): nothing but the
+        last step waits for s.
         """
         name = name or self._auto_name(OpKind.EXP2_GATE)
-        self._require_float(name, x, (1, x.shape[1]))
-        self._require_float(name, scale, (1, 1))
-        self._require_float(name, factor, (1, 1))
-        return self._op(OpKind.EXP2_GATE, name, (x, scale, factor), x.shape, DType.FP32)
+        for row in (a, product):
+            self._require_float(name, row, (1, a.shape[1]))
+        for one in (scale, divisor):
+            self._require_float(name, one, (1, 1))
+        return self._op(OpKind.EXP2_GATE, name, (a, product, scale, divisor), a.shape, DType.INT8)
 
     def argmax_rounded(self, x: Tensor, name: str = "") -> Tensor:
         """The column of the largest of finite values without their last bits: fp32 [1, N] -> int32 [1, 1].

@@ -9,6 +9,7 @@ positions attention looks at, is all that programs for one model differ in.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,29 +218,28 @@ class _Builder:
         return self.g.attention(*tensors, self.layout.heads, self.first, f"{n}attention")
 
     def _feed_forward(self, n: str, layer: QuantisedLayer) -> None:
-        """x + w2 (silu(w1 x) * w3 x), in parts of the hidden channels: w2 is on some while w3 is on others."""
-        g, scale = self.g, self.g.inverse_norm(self.x, self.shape.epsilon, f"{n}ffn.norm")
-        parts = [slice(first, first + PART * self.config.lanes) for first in self._parts()]
-        to_codes = self._constant(f"{n}w3.scale", np.full((1, 1), -layer.up * self.root / LOG2_E))
-        factor = g.mul(g.mul(scale, scale), to_codes, f"{n}w3.factor")
-        gates = [self._gate(f"{n}{i}.", layer, part, scale, factor) for i, part in enumerate(parts)]
-        value = self.x
-        w2_scale = self._constant(f"{n}w2.scale", layer.w2.scale)
-        for i, (part, gate) in enumerate(zip(parts, gates, strict=True)):
+        """x + w2 (silu(w1 x) * w3 x), in parts of the hidden channels: w2 is on some while others are not there yet."""
+        g = self.g
+        factor = self._constant(f"{n}hidden.factor", np.full((1, 1), -LOG2_E / (layer.up * self.root)))
+        scale, divisor = g.gate_norm(self.x, factor, self.shape.epsilon, f"{n}ffn.norm")
+        value, w2_scale = self.x, self._constant(f"{n}w2.scale", layer.w2.scale)
+        for i, part in enumerate(self._parts()):
             m = f"{n}{i}."
-            hidden = g.rescale(
-                g.matmul(self.codes, g.constant(f"{m}w3", layer.w3.codes[part]), f"{m}up"), gate, f"{m}hidden"
-            )
+            gate, product = self._gate(m, layer, part)
+            hidden = g.exp2_gate(gate, product, scale, divisor, f"{m}hidden")
             w2 = g.constant(f"{m}w2", np.ascontiguousarray(layer.w2.codes[:, part]))
             value = g.add(g.dequantise(g.matmul(hidden, w2, f"{m}down"), w2_scale), value, f"{m}ffn.sum")
         g.assign(self.x, value, f"{n}ffn.add")
 
-    def _parts(self) -> range:
-        """The first channel of each part of the hidden ones."""
-        return range(0, self.shape.hidden, PART * self.config.lanes)
+    def _parts(self) -> Iterator[slice]:
+        """The hidden channels, some tiles at a time."""
+        size = PART * self.config.lanes
+        yield from (slice(first, first + size) for first in range(0, self.shape.hidden, size))
 
-    def _gate(self, n: str, layer: QuantisedLayer, part: slice, scale: Tensor, factor: Tensor) -> Tensor:
-        """What codes of some hidden channels are for each of w3's sums."""
-        g, w1 = self.g, self.g.constant(f"{n}w1", layer.w1.codes[part])
+    def _gate(self, n: str, layer: QuantisedLayer, part: slice) -> tuple[Tensor, Tensor]:
+        """-log2(e) w1 q, and that times w3 q, for some hidden channels."""
+        g = self.g
+        w1, w3 = (g.constant(f"{n}{name}", w.codes[part]) for name, w in (("w1", layer.w1), ("w3", layer.w3)))
         c1 = self._constant(f"{n}w1.scale", -LOG2_E * self.root * layer.w1.scale[part])
-        return g.exp2_gate(g.dequantise(g.matmul(self.codes, w1, f"{n}gate"), c1), scale, factor, f"{n}silu")
+        gate = g.dequantise(g.matmul(self.codes, w1, f"{n}gate"), c1, name=f"{n}gates")
+        return gate, g.dequantise(g.matmul(self.codes, w3, f"{n}up"), gate, name=f"{n}products")

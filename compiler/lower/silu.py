@@ -1,4 +1,4 @@
-"""The gate of a feed-forward block, by itself and with its product: silu(a) c, silu(a) * b."""
+"""The gate of a feed-forward block with its product, in fp32 and as codes: silu(a) * b."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from compiler.bundle import Bundle
 from compiler.lower.base import Lowering, binary
 from compiler.lower.pipeline import Imm, Pipeline, Reg
-from hdl.isa import AddOp, MulOp, SfuOp
+from hdl.isa import AddOp, IntOp, MulOp, SfuOp
 
 BLOCK = 3
 """Tiles that follow one another before the next block begins: as many as MUL has products for each tile, so that the
@@ -35,7 +35,7 @@ class SiluMul(Lowering):
 
 
 class Exp2Gate(Lowering):
-    """x * factor waits in SRAM for recip(1 + exp2(x * scale)); a bundle is a tile, to fit between those of others."""
+    """product * recip((1 + exp2(a * scale)) * divisor); a bundle is a tile, to fit between those of others."""
 
     def bundles(self) -> Iterator[Bundle]:
         for m in range(self.p.output.shape[0]):
@@ -45,17 +45,18 @@ class Exp2Gate(Lowering):
     def _bundle(self, m: int, tile: int) -> Bundle:
         b = self.builder()
         v = Pipeline(self.config, b)
-        x, *scales = (self.over_tiles(tensor, m, tile) for tensor in self.op.inputs)
-        scale, factor = scales
-        z = binary(v, MulOp.FMUL, x, scale)
-        inverse = _inverse(v, z, 1, 1)
-        binary(v, MulOp.FMUL, x, factor, to=self.to(self.p.scratch[0], m, tile))
-        waiting = self.over_tiles(self.p.scratch[0], m, tile)
-        v.op(MulOp.FMUL, waiting, inverse, to=self.to(self.p.output, m, tile))
+        a, product, scale, divisor = (self.over_tiles(tensor, m, tile) for tensor in self.op.inputs)
+        grown = _grown(v, binary(v, MulOp.FMUL, a, scale), 1, 1)
+        inverse = v.op(SfuOp.RECIP, v.op(MulOp.FMUL, grown, divisor))
+        v.op(IntOp.F2I8, v.op(MulOp.FMUL, product, inverse), to=self.to(self.p.output, m, tile))
         return b.build()
 
 
 def _inverse(v: Pipeline, power: Reg, n: int, pitch: int) -> Reg:
     """recip(1 + exp2(power))"""
-    grown = v.op(AddOp.FADD, v.op(SfuOp.EXP2, power, count=n, pitch=pitch), Imm.of(1.0), count=n, pitch=pitch)
-    return v.op(SfuOp.RECIP, grown, count=n, pitch=pitch)
+    return v.op(SfuOp.RECIP, _grown(v, power, n, pitch), count=n, pitch=pitch)
+
+
+def _grown(v: Pipeline, power: Reg, n: int, pitch: int) -> Reg:
+    """1 + exp2(power)"""
+    return v.op(AddOp.FADD, v.op(SfuOp.EXP2, power, count=n, pitch=pitch), Imm.of(1.0), count=n, pitch=pitch)

@@ -1,4 +1,4 @@
-"""The operators of one token's block in int8 and float32: norm with quantisation, rotated projection, attention."""
+"""The operators of one token's block in int8 and float32: norm, rotated projection, attention, gate."""
 
 from __future__ import annotations
 
@@ -18,9 +18,23 @@ def inverse_norm(x: Float32, eps: float) -> Float32:
 
     float32 [1, N] -> float32 [1, 1]. Raises OperatorError for other types or shapes.
     """
-    require(is_matrix(x) and len(x) == 1, "inverse_norm", "must be float32 [1, N]", x)
+    return singles(rsqrt(_sum_of_squares("inverse_norm", x, eps)))
+
+
+def gate_norm(x: Float32, factor: Float32, eps: float) -> tuple[Float32, Float32]:
+    """s = rsqrt(t), d = t * factor of t = row_sum(x * x) + f32(N eps), so that d = factor / s^2.
+
+    float32 [1, N], [1, 1] -> float32 [1, 1] twice. Raises OperatorError for other types or shapes.
+    """
+    require(is_matrix(factor) and factor.shape == (1, 1), "gate_norm", "must be float32 [1, 1]", factor)
+    total = _sum_of_squares("gate_norm", x, eps)
+    return singles(rsqrt(total)), singles(fmul(total, words(factor)))
+
+
+def _sum_of_squares(name: str, x: Float32, eps: float) -> Int32:
+    require(is_matrix(x) and len(x) == 1, name, "must be float32 [1, N]", x)
     squares = words(row_sum(singles(fmul(words(x), words(x)))))
-    return singles(rsqrt(fadd(squares, constant(x.shape[1] * eps))))
+    return fadd(squares, constant(x.shape[1] * eps))
 
 
 def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, scale: Float32, factor: Float32) -> Int8:
@@ -94,13 +108,14 @@ def _probabilities(scores: Int32, mask: Float32, scale: Float32) -> Int8:
     return f2i8(fmul(e, recip(step))).astype(np.int8)
 
 
-def exp2_gate(x: Float32, scale: Float32, factor: Float32) -> Float32:
-    """y = (x * factor) * recip(exp2(x * scale) + 1): silu(s x) c for scale = -s log2(e), factor = s c (SwiGLU,
-    Shazeer 2020).
+def exp2_gate(a: Float32, product: Float32, scale: Float32, divisor: Float32) -> Int8:
+    """y = f2i8(product * recip((exp2(a * scale) + 1) * divisor)): silu(s g) s u c of gate g and value u (SwiGLU,
+    Shazeer 2020) for a = -log2(e) g, product = a u, scale = s, divisor = -log2(e) / (s^2 c).
 
-    float32 [M, N] and [1, 1] twice -> float32 [M, N]. Raises OperatorError for other types or shapes.
+    float32 [M, N] twice, [1, 1] twice -> int8 [M, N]. Raises OperatorError for other types or shapes.
     """
-    fits = is_matrix(x) and all(is_matrix(one) and one.shape == (1, 1) for one in (scale, factor))
-    require(fits, "exp2_gate", "must be float32 [M, N] and [1, 1] twice", x, scale, factor)
-    sigmoid = recip(fadd(exp2(fmul(words(x), words(scale))), constant(1)))
-    return singles(fmul(fmul(words(x), words(factor)), sigmoid))
+    fits = is_matrix(a) and is_matrix(product) and a.shape == product.shape
+    fits = fits and all(is_matrix(one) and one.shape == (1, 1) for one in (scale, divisor))
+    require(fits, "exp2_gate", "must be float32 [M, N] and [1, 1], each twice", a, product, scale, divisor)
+    grown = fadd(exp2(fmul(words(a), words(scale))), constant(1))
+    return f2i8(fmul(words(product), recip(fmul(grown, words(divisor))))).astype(np.int8)
