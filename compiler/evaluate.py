@@ -65,6 +65,10 @@ def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
             if op.extra:
                 return operators.gate_norm(x, operands[1], op.epsilon)
             return (operators.inverse_norm(x, op.epsilon),)
+        case OpKind.CLASSIFY:
+            x, w, scale, given = operands
+            products = operators.dequantise(operators.matmul(x, w), scale)
+            return operators.given_or(int(given[0, 0]), int(operators.argmax_rounded(products)[0, 0])), products
         case OpKind.ROPE_PROJECT:
             return (operators.rope_project(*operands).reshape(op.output.shape),)
         case OpKind.ATTENTION:

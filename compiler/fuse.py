@@ -151,6 +151,7 @@ _ROW_KINDS = frozenset(
         OpKind.ATTENTION,
         OpKind.EXP2_GATE,
         OpKind.ARGMAX_ROUNDED,
+        OpKind.CLASSIFY,
         OpKind.EMBED,
         OpKind.QUOTIENT,
         OpKind.PICK,
@@ -166,6 +167,7 @@ _WEIGHT_INPUTS: dict[OpKind, tuple[int, ...]] = {
     OpKind.ROPE_PROJECT: (1,),
     OpKind.ATTENTION: (1, 2),
     OpKind.EMBED: (0,),
+    OpKind.CLASSIFY: (1,),
 }
 """Inputs of whole-row operators that are in a weight group, as are their int8 constants."""
 

@@ -24,6 +24,9 @@ def rows_read(config: LpuConfig, p: Pass) -> Counter[Tensor]:
         x, w, cos, sin, scale, _ = p.op.inputs
         steps = w.shape[0] // config.lanes
         found |= Counter(dict.fromkeys((cos, sin, scale, *p.consts), steps)) | Counter({x: steps * tiles(x)})
+    elif p.op.kind is OpKind.CLASSIFY:
+        x, _, scale, _ = p.op.inputs
+        found |= Counter({x: tiles(scale) * tiles(x), p.scratch[0]: tiles(scale)})
     elif p.op.kind is OpKind.EXP2_GATE:
         found |= Counter(dict.fromkeys(p.op.inputs, tiles(p.x)))
     elif p.op.kind is OpKind.ATTENTION:

@@ -212,3 +212,19 @@ def test_argmax_rounded(config: LpuConfig, columns: int) -> None:
     equal = np.full((1, columns), 3, np.float32)
     assert evaluate(graph, {"x": equal})["y"] == 0 and evaluate(graph, {"x": -equal})["y"] == columns - 1
     check(config, graph, *({"x": row} for row in (*rows, equal, -equal)))
+
+
+@all_cores
+@pytest.mark.parametrize("columns", [16, 40, 512])
+def test_classify(config: LpuConfig, columns: int) -> None:
+    """The arg-max of the products, unless a token is given."""
+    graph = Graph("classify")
+    w, scale = codes(1, columns, 40), np.abs(singles(2, 1, columns))
+    rows = graph.constant("w", w), graph.constant("scale", scale, "fp32")
+    token, products = graph.classify(graph.input("x", (1, 40)), *rows, index(graph), "token")
+    graph.output(token)
+    graph.output(products)
+    items = [{"x": codes(seed, 1, 40).astype(np.int8), "i": number(i)} for seed, i in ((3, -1), (4, 7), (5, -1))]
+    found = [int(evaluate(graph, item)["token"][0, 0]) for item in items]
+    assert found == [int((items[0]["x"] @ w.T * scale).argmax()), 7, int((items[2]["x"] @ w.T * scale).argmax())]
+    check(config, graph, *items)

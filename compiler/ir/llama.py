@@ -145,6 +145,20 @@ class LlamaOperators(GraphBase):
         self._require(x.shape[0] == 1, name, x, "must have one row")
         return self._op(OpKind.ARGMAX_ROUNDED, name, (x,), (1, 1), DType.INT32)
 
+    def classify(self, x: Tensor, w: Tensor, scale: Tensor, given: Tensor, name: str = "") -> tuple[Tensor, Tensor]:
+        """(token, y): y = fp32(w x) * scale, token = given if given >= 0, else :meth:`argmax_rounded` of y.
+
+        int8 [1, K], weights [N, K], fp32 [1, N], int32 [1, 1] -> int32 [1, 1], fp32 [1, N].
+        """
+        name = name or self._auto_name(OpKind.CLASSIFY)
+        self._require_weights(name, x, w)
+        self._require(x.shape[0] == 1, name, x, "must have one row")
+        self._require_row(name, scale, w.shape[0])
+        self._require_index(name, given)
+        products = self._tensor(f"{name}.products", scale.shape, DType.FP32)
+        inputs = (x, w, scale, given)
+        return self._op(OpKind.CLASSIFY, name, inputs, (1, 1), DType.INT32, extra=(products,)), products
+
     def embed(self, table: Tensor, index: Tensor, name: str = "") -> Tensor:
         """y[0] = table[index] as int32, by the matrix unit: constant int8 [V, N], int32 [1, 1] -> int32 [1, N].
 

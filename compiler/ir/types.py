@@ -66,6 +66,7 @@ class OpKind(enum.StrEnum):
     GIVEN_OR = "given_or"
     ASSIGN = "assign"
     ARGMAX_ROUNDED = "argmax_rounded"
+    CLASSIFY = "classify"
     NOISE = "noise"
 
 

@@ -73,7 +73,7 @@ class _Builder:
             with self.g.iteration("layer", number):
                 self._layer(f"l{number}.", layer, *self.caches[number])
                 self._encode(f"l{number}.gain", norms[number + 1])
-        self._next(self._choice(sampling))
+        self._next(sampling)
 
     def _constant(self, name: str, value: np.ndarray) -> Tensor:
         return self.g.constant(name, value.astype(np.float32), "fp32")
@@ -119,6 +119,14 @@ class _Builder:
         tables = self._constant(f"{name}.cos", np.cos(angle)), self._constant(f"{name}.sin", sign * np.sin(angle))
         return self.g.gather(tables[0], index), self.g.gather(tables[1], index)
 
+    def _place(self) -> None:
+        """Where the next token goes, and what is given there."""
+        g, lanes = self.g, self.config.lanes
+        self.following = g.add(self.position, g.constant("one", [[1]], "int32"), "following")
+        self.row_number, self.lane = g.quotient(self.following, lanes), g.bitwise_and(self.following, lanes - 1)
+        self.row = g.gather(self.tokens, self.row_number)
+        self.given = g.pick(self.row, self.lane, "given")
+
     def _embedding(self) -> None:
         """x = the token's row of the table times its scale."""
         g, lanes, table = self.g, self.config.lanes, self.model.embedding
@@ -135,18 +143,20 @@ class _Builder:
         g.assign(self.x, g.dequantise(row, ones, scale), "start")
 
     def _choice(self, sampling: bool) -> Tensor:
-        """The token of the largest logit, or of the largest sum of logit and noise."""
+        """The token that is given, or else that of the largest logit, or of the largest sum of logit and noise."""
         g, model = self.g, self.model
         scale = g.inverse_norm(self.x, self.shape.epsilon, "final.norm")
         table = self.table
         if model.classifier is not model.embedding:
             table = g.constant("classifier", model.classifier.codes)
-        value = model.classifier.scale * (model.final_step * self.root)
-        products = g.matmul(self.codes, table, "classify")
-        relative = g.dequantise(products, self._constant("classifier.scale", value), name="relative")
-        logits = g.mul(relative, scale, "logits")
+        factor = self._constant("classifier.scale", model.classifier.scale * (model.final_step * self.root))
+        if not sampling:
+            token, relative = g.classify(self.codes, table, factor, self.given, "next")
+            g.output(g.mul(relative, scale, "logits"))
+            return token
+        logits = g.mul(g.dequantise(g.matmul(self.codes, table, "classify"), factor), scale, "logits")
         g.output(logits)
-        return g.argmax_rounded(g.add(logits, self._noise(), "noisy") if sampling else relative, "choice")
+        return g.given_or(self.given, g.argmax_rounded(g.add(logits, self._noise(), "noisy"), "choice"), "next")
 
     def _noise(self) -> Tensor:
         """Temperature times Gumbel noise of a counter that moves on with the position."""
@@ -158,16 +168,14 @@ class _Builder:
         g.assign(counter, g.add(counter, weyl, "counter.next"))
         return noise
 
-    def _next(self, choice: Tensor) -> None:
+    def _next(self, sampling: bool) -> None:
         """The next token: given, or else chosen; the position moves on."""
-        g, lanes = self.g, self.config.lanes
-        following = g.add(self.position, g.constant("one", [[1]], "int32"), "following")
-        row_number, lane = g.quotient(following, lanes), g.bitwise_and(following, lanes - 1)
-        row = g.gather(self.tokens, row_number)
-        token = g.given_or(g.pick(row, lane, "given"), choice, "next")
-        g.scatter(self.tokens, row_number, g.put(row, lane, token), "append")
+        g = self.g
+        self._place()
+        token = self._choice(sampling)
+        g.scatter(self.tokens, self.row_number, g.put(self.row, self.lane, token), "append")
         g.output(g.assign(self.chosen, token))
-        g.assign(self.position, following)
+        g.assign(self.position, self.following)
         g.output(self.tokens)
 
     # ------------------------------------------------------------------- layer

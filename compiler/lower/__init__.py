@@ -11,6 +11,7 @@ from compiler.lower.argmax import Argmax
 from compiler.lower.argmax_rounded import ArgmaxRounded
 from compiler.lower.attention import Attention
 from compiler.lower.base import Lowering
+from compiler.lower.classify import Classify
 from compiler.lower.element_wise import ElementWise
 from compiler.lower.matmul import Matmul
 from compiler.lower.noise import Noise
@@ -42,6 +43,7 @@ _ROWS: dict[OpKind, type[Lowering]] = {
     OpKind.ATTENTION: Attention,
     OpKind.EXP2_GATE: Exp2Gate,
     OpKind.ARGMAX_ROUNDED: ArgmaxRounded,
+    OpKind.CLASSIFY: Classify,
     OpKind.EMBED: Embed,
     OpKind.QUOTIENT: Quotient,
     OpKind.PICK: Pick,
