@@ -25,7 +25,6 @@ _BINARY: Mapping[OpKind, Callable[..., np.ndarray]] = {
     OpKind.QUANTISE_STATIC: operators.quantise_static,
     OpKind.SOFTMAX: operators.softmax,
     OpKind.ARGMAX_ROUNDED: operators.argmax_rounded,
-    OpKind.EXP2_GATE: operators.exp2_gate,
     OpKind.TO_FLOAT: operators.to_float,
     OpKind.ASSIGN: lambda value: value,
 }
@@ -62,9 +61,22 @@ def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         case OpKind.ARGMAX:
             return (operators.argmax(x)[:, None].astype(np.int32),)
         case OpKind.INVERSE_NORM:
+            if op.extra:
+                return operators.gate_norm(x, operands[1], op.epsilon)
             return (operators.inverse_norm(x, op.epsilon),)
+        case OpKind.CLASSIFY:
+            x, w, scale, given = operands
+            products = operators.dequantise(operators.matmul(x, w), scale)
+            return operators.given_or(int(given[0, 0]), int(operators.argmax_rounded(products)[0, 0])), products
+        case OpKind.EXP2_GATE:
+            x, w, a, scale, divisor = operands
+            product = operators.dequantise(operators.matmul(x, w), a)
+            return (operators.exp2_gate(a, product, scale, divisor),)
         case OpKind.ROPE_PROJECT:
             return (operators.rope_project(*operands).reshape(op.output.shape),)
+        case OpKind.ROPE_CACHE:
+            *projected, cache, index = operands
+            return (operators.scatter(cache, int(index[0, 0]), operators.rope_project(*projected).reshape(1, -1)),)
         case OpKind.ATTENTION:
             q, keys, values, mask, scale, divisor = operands
             return (operators.attention(q, keys, values, mask, scale, divisor, op.number, op.first),)
@@ -91,7 +103,8 @@ def _by_position(op: Op, operands: list[np.ndarray]) -> np.ndarray:
         case OpKind.PICK:
             return operators.pick(operands[0], int(operands[1][0, 0]))
         case OpKind.PUT:
-            return operators.put(operands[0], int(operands[1][0, 0]), int(operands[2][0, 0]))
+            lane, value, number = (int(operand[0, 0]) for operand in operands[2:])
+            return operators.scatter(operands[0], number, operators.put(operands[1], lane, value))
         case OpKind.GIVEN_OR:
             return operators.given_or(int(operands[0][0, 0]), int(operands[1][0, 0]))
         case OpKind.NOISE:

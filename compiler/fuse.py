@@ -147,10 +147,12 @@ _ROW_KINDS = frozenset(
         OpKind.KV_SCATTER,
         OpKind.INVERSE_NORM,
         OpKind.ROPE_PROJECT,
+        OpKind.ROPE_CACHE,
         OpKind.CAUSAL_MASK,
         OpKind.ATTENTION,
         OpKind.EXP2_GATE,
         OpKind.ARGMAX_ROUNDED,
+        OpKind.CLASSIFY,
         OpKind.EMBED,
         OpKind.QUOTIENT,
         OpKind.PICK,
@@ -164,8 +166,11 @@ _WEIGHT_INPUTS: dict[OpKind, tuple[int, ...]] = {
     OpKind.KV_INDEX: (1,),
     OpKind.KV_SCATTER: (0,),
     OpKind.ROPE_PROJECT: (1,),
+    OpKind.ROPE_CACHE: (1, 6),
     OpKind.ATTENTION: (1, 2),
     OpKind.EMBED: (0,),
+    OpKind.CLASSIFY: (1,),
+    OpKind.EXP2_GATE: (1,),
 }
 """Inputs of whole-row operators that are in a weight group, as are their int8 constants."""
 

@@ -39,7 +39,7 @@ def _argmax_needs(config: LpuConfig, op: Op) -> Needs:
     (rows, columns), dtype = x.shape, DType.FP32 if x.dtype is DType.FP32 else DType.INT32
     padding = -columns % config.lanes
     numbers = constant(f"{op.name}.number", [*range(columns), *([_MOST] * padding)])
-    consts = numbers, _padding_limit(config, op, dtype)
+    consts = numbers, _padding_limit(config, op.name, columns, dtype)
     if columns <= config.lanes:
         return consts, ()
     largest = Tensor(f"{op.name}.largest", (rows, 1), dtype)
@@ -48,26 +48,27 @@ def _argmax_needs(config: LpuConfig, op: Op) -> Needs:
 
 def _rounded_needs(config: LpuConfig, op: Op) -> Needs:
     """Tags, what lanes beyond the row cannot pass, and the two rows that take turns."""
-    columns = op.inputs[0].shape[1]
+    columns = (*op.extra, op.inputs[0])[0].shape[1]
     padding, mask = -columns % config.lanes, tag_mask(columns)
     tags = constant(f"{op.name}.tag", [*(mask - n for n in range(columns)), *([0] * padding)])
-    limit = (_padding_limit(config, op, DType.FP32),) if padding else ()
+    limit = (_padding_limit(config, op.name, columns, DType.FP32),) if padding else ()
     turns = min(2, -(-columns // config.lanes))
     return (tags, *limit), (Tensor(f"{op.name}.turns", (turns, config.lanes), DType.FP32),)
 
 
-def _padding_limit(config: LpuConfig, op: Op, dtype: DType) -> Tensor:
+def _padding_limit(config: LpuConfig, name: str, columns: int, dtype: DType) -> Tensor:
     """[1, lanes]: the largest value, and the smallest in the lanes of the last tile that are beyond the row."""
-    padding = -op.inputs[0].shape[1] % config.lanes
+    padding = -columns % config.lanes
     low, high = (-np.inf, np.inf) if dtype is DType.FP32 else (-_MOST - 1, _MOST)
     limit = np.array([[high] * (config.lanes - padding) + [low] * padding])
     value = limit.astype(np.float32) if dtype is DType.FP32 else limit.astype(np.int64)
-    return Tensor(f"{op.name}.limit", value.shape, dtype, value)
+    return Tensor(f"{name}.limit", value.shape, dtype, value)
 
 
 def _softmax_needs(config: LpuConfig, op: Op) -> Needs:
     """What lanes beyond the row cannot pass, where there are some; the limited values and their exponentials."""
-    limit = (_padding_limit(config, op, DType.FP32),) if op.output.shape[1] % config.lanes else ()
+    columns = op.output.shape[1]
+    limit = (_padding_limit(config, op.name, columns, DType.FP32),) if columns % config.lanes else ()
     limited = Tensor(f"{op.name}.limited", op.output.shape, DType.FP32)
     return limit, (limited, Tensor(f"{op.name}.exp", op.output.shape, DType.FP32))
 
@@ -101,14 +102,14 @@ def _quantise_needs(config: LpuConfig, op: Op) -> Needs:
 
 
 def _rope_needs(config: LpuConfig, op: Op) -> Needs:
-    """All bits set; the turned tiles."""
+    """All bits set; the turned rows."""
     bits = Tensor(f"{op.name}.bits", (1, 1), DType.INT32, np.full((1, 1), -1, np.int64))
-    return (bits,), (Tensor(f"{op.name}.turned", (op.inputs[1].shape[0] // config.lanes, config.lanes), DType.FP32),)
+    return (bits,), (Tensor(f"{op.name}.turned", op.inputs[5].shape, DType.FP32),)
 
 
 def _gate_needs(config: LpuConfig, op: Op) -> Needs:
-    """The values times the factor, until their sigmoids are there."""
-    return (), (Tensor(f"{op.name}.scaled", op.output.shape, DType.FP32),)
+    """What the products are divided by, as a factor."""
+    return (), (Tensor(f"{op.name}.reciprocal", op.output.shape, DType.FP32),)
 
 
 def _attention_needs(config: LpuConfig, op: Op) -> Needs:
@@ -154,9 +155,11 @@ _NEEDS = {
     OpKind.CAUSAL_MASK: _mask_needs,
     OpKind.QUANTISE: _quantise_needs,
     OpKind.ROPE_PROJECT: _rope_needs,
+    OpKind.ROPE_CACHE: _rope_needs,
     OpKind.ATTENTION: _attention_needs,
     OpKind.EXP2_GATE: _gate_needs,
     OpKind.ARGMAX_ROUNDED: _rounded_needs,
+    OpKind.CLASSIFY: _rounded_needs,
     OpKind.EMBED: _embed_needs,
     OpKind.PICK: _lane_numbers,
     OpKind.PUT: _lane_numbers,

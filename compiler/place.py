@@ -172,7 +172,7 @@ def _initialised(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
     return kinds
 
 
-_INDEXED_OPS = frozenset({OpKind.GATHER, OpKind.SCATTER})
+_INDEXED_OPS = frozenset({OpKind.GATHER, OpKind.SCATTER, OpKind.PUT})
 """Operators that add an index to the row of their first input, which must stay in its slice."""
 
 
@@ -360,14 +360,12 @@ def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
             powers, inverse, _, codes, _ = p.scratch
             _, _, _, mask, scale, divisor = p.op.inputs
             yield from ((powers, inverse), (mask, scale), (codes, divisor))
-        case OpKind.ROPE_PROJECT:
+        case OpKind.ROPE_PROJECT | OpKind.ROPE_CACHE:
             yield p.scratch[0], p.op.inputs[4]
-            yield p.scratch[0], p.op.inputs[5]
         case OpKind.RMS_NORM:
             yield p.op.inputs[0], p.op.inputs[1]
         case OpKind.EXP2_GATE:
-            yield p.op.inputs[0], p.op.inputs[1]
-            yield p.op.inputs[0], p.op.inputs[2]
+            yield p.op.inputs[2], p.op.inputs[3]
         case OpKind.NOISE:
             yield p.scratch[0], p.consts[0]
 

@@ -5,7 +5,8 @@ a stage of an operator bundles keep their order.
 
 The first iteration of a repeated block is scheduled like everything else; later ones are the same, one period apart,
 the shortest that streams, queues and data allow. No queue begins an iteration before it is done with the one before,
-and around the block each leaves the time that a LOOP takes.
+and around the block each leaves the time that a LOOP takes. Idle cycles of an iteration come first in it, as far as
+what precedes the block allows, so that the queue is free for what follows right after the last issue.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Repetition:
-    """``n`` iterations of a block, ``period`` cycles each; ``starts``: per queue, the cycle of the first issue."""
+    """``n`` iterations of a block, ``period`` cycles each; ``starts``: per queue, when the first begins."""
 
     n: int
     period: int
@@ -129,22 +130,29 @@ class _Scheduler:
     def _place_block(self, iterations: Sequence[Sequence[Bundle]]) -> None:
         """All iterations of a block. Raises CompileError if their bundles differ."""
         first, *rest = iterations
-        before = len(self.placed)
+        names = {slot.queue.name for bundle in first for slot in bundle.slots}
+        before, earliest = len(self.placed), {name: self._loop_may_start(name) for name in names}
         for bundle in first:
             self.place(bundle)
         starts = [start for _, start in self.placed[before:]]
         taken = self._founds[before:]
-        period = self._period(first, starts, taken, rest)
+        period, spans = self._period(first, starts, taken, rest), queue_spans(first, starts)
+        begins = {name: min(begin, max(earliest[name], end - period)) for name, (begin, end) in spans.items()}
         for number, iteration in enumerate(rest, 1):
             _check_alike(first, iteration)
             for bundle, start, found in zip(iteration, starts, taken, strict=True):
                 self._repeat(bundle, start + number * period, [(k, c + number * period, p) for k, c, p in found])
-        self._finish_block(first, starts, len(iterations), period)
+        self._finish_block(Repetition(len(iterations), period, begins))
 
     def _leave_time_for_loop(self) -> None:
-        for name, issues in self.issues.items():
-            end = max((cycle + instruction.duration for cycle, instruction in issues), default=0)
-            self._occupancy.taken[name] |= (1 << (end + LOOP_CYCLES)) - 1
+        for name in self.issues:
+            self._occupancy.taken[name] |= (1 << self._loop_may_start(name)) - 1
+
+    def _loop_may_start(self, name: str) -> int:
+        """The first cycle of a LOOP's body, after all that the queue has to do so far."""
+        ends = [cycle + instruction.duration for cycle, instruction in self.issues.get(name, [])]
+        ends += [block.starts[name] + block.n * block.period for block in self.blocks if name in block.starts]
+        return max(ends, default=0) + LOOP_CYCLES
 
     def _period(
         self, first: Sequence[Bundle], starts: Sequence[int], taken: Sequence[Found], rest: Sequence[Sequence[Bundle]]
@@ -172,11 +180,10 @@ class _Scheduler:
         self._issue(bundle, start, found)
         self._keep(bundle, start, found)
 
-    def _finish_block(self, first: Sequence[Bundle], starts: Sequence[int], n: int, period: int) -> None:
-        begins = {name: begin for name, (begin, _) in queue_spans(first, starts).items()}
-        for name, begin in begins.items():
-            self._occupancy.taken[name] |= (1 << (begin + n * period)) - 1
-        self.blocks.append(Repetition(n, period, begins))
+    def _finish_block(self, block: Repetition) -> None:
+        for name, begin in block.starts.items():
+            self._occupancy.taken[name] |= (1 << (begin + block.n * block.period)) - 1
+        self.blocks.append(block)
 
     def _overwriting(self, bundle: Bundle) -> int:
         """First cycle at which its writes come after all accesses of the operators it writes over."""

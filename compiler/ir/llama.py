@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from compiler.ir.base import GraphBase
 from compiler.ir.types import DType, Op, OpKind, Tensor
 from golden.operators.noise import MOST_CHANNELS
@@ -17,6 +19,16 @@ class LlamaOperators(GraphBase):
         self._require(x.shape[0] == 1, name, x, "must have one row")
         return self._op(OpKind.INVERSE_NORM, name, (x,), (1, 1), DType.FP32, epsilon=epsilon)
 
+    def gate_norm(self, x: Tensor, factor: Tensor, epsilon: float = 1e-5, name: str = "") -> tuple[Tensor, Tensor]:
+        """(s, d): s of :meth:`inverse_norm`, d = factor / s^2: fp32 [1, N], [1, 1] -> fp32 [1, 1] twice."""
+        name = name or self._auto_name(OpKind.INVERSE_NORM)
+        self._require_several(name, x)
+        self._require(x.shape[0] == 1, name, x, "must have one row")
+        self._require_float(name, factor, (1, 1))
+        divisor = self._tensor(f"{name}.divisor", (1, 1), DType.FP32)
+        more = {"extra": (divisor,), "epsilon": epsilon}
+        return self._op(OpKind.INVERSE_NORM, name, (x, factor), (1, 1), DType.FP32, **more), divisor
+
     def rope_project(
         self,
         x: Tensor,
@@ -31,23 +43,47 @@ class LlamaOperators(GraphBase):
         """A rotated projection: int8 [1, K], weights [T L, K], fp32 [1, L] twice, [1, 1], [R, L] -> int8 [R, L].
 
         a = w x in T tiles of L channels; channels 2i and 2i + 1 turn: y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1],
-        so that sin carries the sign; row r = round(y[tile r T / R] * scale * factor[r]). Without ``as_rows`` R = T and
+        so that sin carries the sign; row r = round(y[tile r T / R] * factor[r] * scale). Without ``as_rows`` R = T and
         the result is one row [1, T L].
         """
         name = name or self._auto_name(OpKind.ROPE_PROJECT)
+        self._require_rotated(name, x, w, cos, sin, scale, factor)
+        tiles = w.shape[0] // factor.shape[1]
+        self._require(as_rows or factor.shape[0] == tiles, name, factor, f"must have {tiles} rows to give one")
+        shape = factor.shape if as_rows else (1, w.shape[0])
+        return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, scale, factor), shape, DType.INT8)
+
+    def rope_cache(self, cache: Tensor, index: Tensor, projected: Sequence[Tensor], name: str = "") -> Tensor:
+        """cache[position] = :meth:`rope_project` of ``projected``, x to factor, as one row, in place.
+
+        ``index`` = kv_index(position); the cache is a state int8 [P, T L] in a weight group. Returns it.
+        """
+        name = name or self._auto_name(OpKind.ROPE_CACHE)
+        x, w, cos, sin, scale, factor = projected
+        self._require_rotated(name, x, w, cos, sin, scale, factor)
+        tiles = w.shape[0] // factor.shape[1]
+        self._require(factor.shape[0] == tiles, name, factor, f"must have {tiles} rows to give one")
+        self._require_cache(name, cache)
+        self._require(cache.shape[1] == w.shape[0], name, cache, f"must have {w.shape[0]} channels")
+        inputs = (*projected, cache, index)
+        self._require_own(name, inputs)
+        self._reserve(name, cache)
+        self.ops.append(Op(OpKind.ROPE_CACHE, name, inputs, cache, block=self.current_block))
+        return cache
+
+    def _require_rotated(
+        self, name: str, x: Tensor, w: Tensor, cos: Tensor, sin: Tensor, scale: Tensor, factor: Tensor
+    ) -> None:
         lanes = factor.shape[1]
         tiles = w.shape[0] // lanes
         self._require_weights(name, x, w)
         self._require(x.shape[0] == 1, name, x, "must have one row")
         fits = tiles * lanes == w.shape[0] and factor.shape[0] % tiles == 0
         self._require(fits, name, factor, f"must be [R, L], {w.shape[0]} = T L outputs in T tiles, R a multiple of T")
-        self._require(as_rows or factor.shape[0] == tiles, name, factor, f"must have {tiles} rows to give one")
         for row in (cos, sin):
             self._require_row(name, row, lanes)
         self._require(factor.dtype is DType.FP32, name, factor, "must be fp32")
         self._require_float(name, scale, (1, 1))
-        shape = factor.shape if as_rows else (1, w.shape[0])
-        return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, scale, factor), shape, DType.INT8)
 
     def causal_mask(self, position: Tensor, n: int, width: int, copies: int, first: int = 0, name: str = "") -> Tensor:
         """0 for positions up to ``position``, -inf beyond: int32 [1, 1] -> fp32 [1, (n - first) copies].
@@ -111,16 +147,19 @@ class LlamaOperators(GraphBase):
         self._require(x.dtype is not DType.FP32, name, x, "must be int8 or int32")
         return self._op(OpKind.TO_FLOAT, name, (x,), x.shape, DType.FP32)
 
-    def exp2_gate(self, x: Tensor, scale: Tensor, factor: Tensor, name: str = "") -> Tensor:
-        """y = x * factor / (1 + 2^(x * scale)): fp32 [1, N], fp32 [1, 1] twice -> fp32 [1, N].
+    def exp2_gate(self, x: Tensor, w: Tensor, a: Tensor, scale: Tensor, divisor: Tensor, name: str = "") -> Tensor:
+        """y = round(fp32(w x) * a / ((1 + 2^(a * scale)) * divisor)): int8 [1, K], weights [N, K], fp32 [1, N], fp32
+        [1, 1] twice -> int8 [1, N].
 
-        silu(s x) c for scale = -s log2(e) and factor = s c.
+        silu(s g) s u c for a = -log2(e) g, w x = u, scale = s, divisor = -log2(e) / (s^2 c).
         """
         name = name or self._auto_name(OpKind.EXP2_GATE)
-        self._require_float(name, x, (1, x.shape[1]))
-        self._require_float(name, scale, (1, 1))
-        self._require_float(name, factor, (1, 1))
-        return self._op(OpKind.EXP2_GATE, name, (x, scale, factor), x.shape, DType.FP32)
+        self._require_weights(name, x, w)
+        self._require(x.shape[0] == 1, name, x, "must have one row")
+        self._require_row(name, a, w.shape[0])
+        for one in (scale, divisor):
+            self._require_float(name, one, (1, 1))
+        return self._op(OpKind.EXP2_GATE, name, (x, w, a, scale, divisor), a.shape, DType.INT8)
 
     def argmax_rounded(self, x: Tensor, name: str = "") -> Tensor:
         """The column of the largest of finite values without their last bits: fp32 [1, N] -> int32 [1, 1].
@@ -133,6 +172,20 @@ class LlamaOperators(GraphBase):
         self._require(x.shape[0] == 1, name, x, "must have one row")
         return self._op(OpKind.ARGMAX_ROUNDED, name, (x,), (1, 1), DType.INT32)
 
+    def classify(self, x: Tensor, w: Tensor, scale: Tensor, given: Tensor, name: str = "") -> tuple[Tensor, Tensor]:
+        """(token, y): y = fp32(w x) * scale, token = given if given >= 0, else :meth:`argmax_rounded` of y.
+
+        int8 [1, K], weights [N, K], fp32 [1, N], int32 [1, 1] -> int32 [1, 1], fp32 [1, N].
+        """
+        name = name or self._auto_name(OpKind.CLASSIFY)
+        self._require_weights(name, x, w)
+        self._require(x.shape[0] == 1, name, x, "must have one row")
+        self._require_row(name, scale, w.shape[0])
+        self._require_index(name, given)
+        products = self._tensor(f"{name}.products", scale.shape, DType.FP32)
+        inputs = (x, w, scale, given)
+        return self._op(OpKind.CLASSIFY, name, inputs, (1, 1), DType.INT32, extra=(products,)), products
+
     def embed(self, table: Tensor, index: Tensor, name: str = "") -> Tensor:
         """y[0] = table[index] as int32, by the matrix unit: constant int8 [V, N], int32 [1, 1] -> int32 [1, N].
 
@@ -144,7 +197,7 @@ class LlamaOperators(GraphBase):
         return self._op(OpKind.EMBED, name, (table, index), (1, table.shape[1]), DType.INT32)
 
     def quotient(self, x: Tensor, divisor: int, name: str = "") -> Tensor:
-        """y = x // divisor: int32 [1, 1], 0 <= x < 2^24, a power of two -> int32 [1, 1]."""
+        """y = x // divisor: int32 [1, 1], 0 <= x < 2^23, a power of two -> int32 [1, 1]."""
         name = name or self._auto_name(OpKind.QUOTIENT)
         self._require_index(name, x)
         self._require(divisor > 0 and divisor & (divisor - 1) == 0, name, x, f"{divisor} must be a power of two")
@@ -163,13 +216,15 @@ class LlamaOperators(GraphBase):
         self._require_index(name, lane)
         return self._op(OpKind.PICK, name, (row, lane), (1, 1), row.dtype)
 
-    def put(self, row: Tensor, lane: Tensor, value: Tensor, name: str = "") -> Tensor:
-        """``row`` with row[0, lane] = value: int32 [1, L], int32 [1, 1] twice -> int32 [1, L]."""
+    def put(self, cache: Tensor, index: Tensor, row: Tensor, lane: Tensor, value: Tensor, name: str = "") -> Tensor:
+        """cache[index] = ``row`` with row[0, lane] = value, in place: a state int32 [P, L], int32 [1, L], the others
+        [1, 1]; returns ``cache``.
+        """
         name = name or self._auto_name(OpKind.PUT)
-        self._require(row.shape[0] == 1 and row.dtype is DType.INT32, name, row, "must be one int32 row")
-        self._require_index(name, lane)
-        self._require_index(name, value)
-        return self._op(OpKind.PUT, name, (row, lane, value), row.shape, DType.INT32)
+        for one in (index, lane, value):
+            self._require_index(name, one)
+        self._require(row.dtype is DType.INT32, name, row, "must be int32")
+        return self._in_place(OpKind.PUT, name, cache, row, lane, value, index)
 
     def given_or(self, given: Tensor, other: Tensor, name: str = "") -> Tensor:
         """y = given if given >= 0, else other: int32 [1, 1]."""

@@ -54,6 +54,7 @@ class OpKind(enum.StrEnum):
     KV_SCATTER = "kv_scatter"
     INVERSE_NORM = "inverse_norm"
     ROPE_PROJECT = "rope_project"
+    ROPE_CACHE = "rope_cache"
     CAUSAL_MASK = "causal_mask"
     ATTENTION = "attention"
     EXP2_GATE = "exp2_gate"
@@ -66,6 +67,7 @@ class OpKind(enum.StrEnum):
     GIVEN_OR = "given_or"
     ASSIGN = "assign"
     ARGMAX_ROUNDED = "argmax_rounded"
+    CLASSIFY = "classify"
     NOISE = "noise"
 
 
@@ -102,9 +104,10 @@ class Iteration:
 class Op:
     """One operator. ``multiplier`` and ``shift`` (REQUANTISE): 1 value, or N of them, one per channel.
 
-    ``extra``: further results (QUANTISE: the scales). ``epsilon``: of the norms. ``number``: QUOTIENT's divisor, AND's
-    word, heads of a tile of ATTENTION, width of CAUSAL_MASK's groups and ``copies`` of each. ``first``: the first
-    masked position of both. ``block``: the iteration of a repeated block that the operator belongs to.
+    ``extra``: further results (QUANTISE: the scales; INVERSE_NORM with a factor: factor / s^2). ``epsilon``: of the
+    norms. ``number``: QUOTIENT's divisor, AND's word, heads of a tile of ATTENTION, width of CAUSAL_MASK's groups and
+    ``copies`` of each. ``first``: the first masked position of both. ``block``: the iteration of a repeated block that
+    the operator belongs to.
     """
 
     kind: OpKind

@@ -9,6 +9,7 @@ positions attention looks at, is all that programs for one model differ in.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class _Builder:
             with self.g.iteration("layer", number):
                 self._layer(f"l{number}.", layer, *self.caches[number])
                 self._encode(f"l{number}.gain", norms[number + 1])
-        self._next(self._choice(sampling))
+        self._next(sampling)
 
     def _constant(self, name: str, value: np.ndarray) -> Tensor:
         return self.g.constant(name, value.astype(np.float32), "fp32")
@@ -118,6 +119,14 @@ class _Builder:
         tables = self._constant(f"{name}.cos", np.cos(angle)), self._constant(f"{name}.sin", sign * np.sin(angle))
         return self.g.gather(tables[0], index), self.g.gather(tables[1], index)
 
+    def _place(self) -> None:
+        """Where the next token goes, and what is given there."""
+        g, lanes = self.g, self.config.lanes
+        self.following = g.add(self.position, g.constant("one", [[1]], "int32"), "following")
+        self.row_number, self.lane = g.quotient(self.following, lanes), g.bitwise_and(self.following, lanes - 1)
+        self.row = g.gather(self.tokens, self.row_number)
+        self.given = g.pick(self.row, self.lane, "given")
+
     def _embedding(self) -> None:
         """x = the token's row of the table times its scale."""
         g, lanes, table = self.g, self.config.lanes, self.model.embedding
@@ -130,22 +139,23 @@ class _Builder:
         scales = self._constant("embedding.scales", padded.reshape(-1, lanes))
         found = g.gather(scales, g.quotient(self.chosen, lanes))
         scale = g.pick(found, g.bitwise_and(self.chosen, lanes - 1), "embedding.scale")
-        ones = self._constant("ones", np.ones((1, self.shape.dim)))
-        g.assign(self.x, g.dequantise(row, ones, scale), "start")
+        g.assign(self.x, g.mul(g.to_float(row), scale), "start")
 
     def _choice(self, sampling: bool) -> Tensor:
-        """The token of the largest logit, or of the largest sum of logit and noise."""
+        """The token that is given, or else that of the largest logit, or of the largest sum of logit and noise."""
         g, model = self.g, self.model
         scale = g.inverse_norm(self.x, self.shape.epsilon, "final.norm")
         table = self.table
         if model.classifier is not model.embedding:
             table = g.constant("classifier", model.classifier.codes)
-        value = model.classifier.scale * (model.final_step * self.root)
-        products = g.matmul(self.codes, table, "classify")
-        relative = g.dequantise(products, self._constant("classifier.scale", value), name="relative")
-        logits = g.mul(relative, scale, "logits")
+        factor = self._constant("classifier.scale", model.classifier.scale * (model.final_step * self.root))
+        if not sampling:
+            token, relative = g.classify(self.codes, table, factor, self.given, "next")
+            g.output(g.mul(relative, scale, "logits"))
+            return token
+        logits = g.mul(g.dequantise(g.matmul(self.codes, table, "classify"), factor), scale, "logits")
         g.output(logits)
-        return g.argmax_rounded(g.add(logits, self._noise(), "noisy") if sampling else relative, "choice")
+        return g.given_or(self.given, g.argmax_rounded(g.add(logits, self._noise(), "noisy"), "choice"), "next")
 
     def _noise(self) -> Tensor:
         """Temperature times Gumbel noise of a counter that moves on with the position."""
@@ -157,16 +167,14 @@ class _Builder:
         g.assign(counter, g.add(counter, weyl, "counter.next"))
         return noise
 
-    def _next(self, choice: Tensor) -> None:
+    def _next(self, sampling: bool) -> None:
         """The next token: given, or else chosen; the position moves on."""
-        g, lanes = self.g, self.config.lanes
-        following = g.add(self.position, g.constant("one", [[1]], "int32"), "following")
-        row_number, lane = g.quotient(following, lanes), g.bitwise_and(following, lanes - 1)
-        row = g.gather(self.tokens, row_number)
-        token = g.given_or(g.pick(row, lane, "given"), choice, "next")
-        g.scatter(self.tokens, row_number, g.put(row, lane, token), "append")
+        g = self.g
+        self._place()
+        token = self._choice(sampling)
+        g.put(self.tokens, self.row_number, self.row, self.lane, token, "append")
         g.output(g.assign(self.chosen, token))
-        g.assign(self.position, following)
+        g.assign(self.position, self.following)
         g.output(self.tokens)
 
     # ------------------------------------------------------------------- layer
@@ -187,8 +195,8 @@ class _Builder:
         channels = self.layout.keys()
         w = self.g.constant(f"{n}wk", take(layer.wk.codes, channels.ravel()))
         factor = self._constant(f"{n}wk.scale", take(self.root * layer.wk.scale / layer.key, channels))
-        row = self.g.rope_project(self.codes, w, self.cos, self.sin, scale, factor, name=f"{n}key")
-        self.g.kv_scatter(keys, self.places[0], row, f"{n}cache.keys")
+        projected = self.codes, w, self.cos, self.sin, scale, factor
+        self.g.rope_cache(keys, self.places[0], projected, f"{n}key")
 
     def _queries(self, n: str, layer: QuantisedLayer, scale: Tensor) -> Tensor:
         """Codes of the queries, a head a row; the scale of each channel of keys is part of theirs."""
@@ -217,29 +225,22 @@ class _Builder:
         return self.g.attention(*tensors, self.layout.heads, self.first, f"{n}attention")
 
     def _feed_forward(self, n: str, layer: QuantisedLayer) -> None:
-        """x + w2 (silu(w1 x) * w3 x), in parts of the hidden channels: w2 is on some while w3 is on others."""
-        g, scale = self.g, self.g.inverse_norm(self.x, self.shape.epsilon, f"{n}ffn.norm")
-        parts = [slice(first, first + PART * self.config.lanes) for first in self._parts()]
-        to_codes = self._constant(f"{n}w3.scale", np.full((1, 1), -layer.up * self.root / LOG2_E))
-        factor = g.mul(g.mul(scale, scale), to_codes, f"{n}w3.factor")
-        gates = [self._gate(f"{n}{i}.", layer, part, scale, factor) for i, part in enumerate(parts)]
-        value = self.x
-        w2_scale = self._constant(f"{n}w2.scale", layer.w2.scale)
-        for i, (part, gate) in enumerate(zip(parts, gates, strict=True)):
+        """x + w2 (silu(w1 x) * w3 x), in parts of the hidden channels: w2 is on some while others are not there yet."""
+        g = self.g
+        factor = self._constant(f"{n}hidden.factor", np.full((1, 1), -LOG2_E / (layer.up * self.root)))
+        scale, divisor = g.gate_norm(self.x, factor, self.shape.epsilon, f"{n}ffn.norm")
+        value, w2_scale = self.x, self._constant(f"{n}w2.scale", layer.w2.scale)
+        for i, part in enumerate(self._parts()):
             m = f"{n}{i}."
-            hidden = g.rescale(
-                g.matmul(self.codes, g.constant(f"{m}w3", layer.w3.codes[part]), f"{m}up"), gate, f"{m}hidden"
-            )
+            w1, w3 = (g.constant(f"{m}{k}", w.codes[part]) for k, w in (("w1", layer.w1), ("w3", layer.w3)))
+            w1_scale = self._constant(f"{m}w1.scale", -LOG2_E * self.root * layer.w1.scale[part])
+            gate = g.dequantise(g.matmul(self.codes, w1, f"{m}gate"), w1_scale)
+            hidden = g.exp2_gate(self.codes, w3, gate, scale, divisor, f"{m}hidden")
             w2 = g.constant(f"{m}w2", np.ascontiguousarray(layer.w2.codes[:, part]))
             value = g.add(g.dequantise(g.matmul(hidden, w2, f"{m}down"), w2_scale), value, f"{m}ffn.sum")
         g.assign(self.x, value, f"{n}ffn.add")
 
-    def _parts(self) -> range:
-        """The first channel of each part of the hidden ones."""
-        return range(0, self.shape.hidden, PART * self.config.lanes)
-
-    def _gate(self, n: str, layer: QuantisedLayer, part: slice, scale: Tensor, factor: Tensor) -> Tensor:
-        """What codes of some hidden channels are for each of w3's sums."""
-        g, w1 = self.g, self.g.constant(f"{n}w1", layer.w1.codes[part])
-        c1 = self._constant(f"{n}w1.scale", -LOG2_E * self.root * layer.w1.scale[part])
-        return g.exp2_gate(g.dequantise(g.matmul(self.codes, w1, f"{n}gate"), c1), scale, factor, f"{n}silu")
+    def _parts(self) -> Iterator[slice]:
+        """The hidden channels, some tiles at a time."""
+        size = PART * self.config.lanes
+        yield from (slice(first, first + size) for first in range(0, self.shape.hidden, size))

@@ -11,16 +11,17 @@ from compiler.lower.argmax import Argmax
 from compiler.lower.argmax_rounded import ArgmaxRounded
 from compiler.lower.attention import Attention
 from compiler.lower.base import Lowering
+from compiler.lower.classify import Classify
 from compiler.lower.element_wise import ElementWise
 from compiler.lower.matmul import Matmul
 from compiler.lower.noise import Noise
 from compiler.lower.norm import InverseNorm, Quantise, RmsNorm
-from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Scatter
+from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Put, Scatter
 from compiler.lower.rope import Rope
-from compiler.lower.rope_project import RopeProject
+from compiler.lower.rope_project import RopeCache, RopeProject
 from compiler.lower.silu import Exp2Gate, SiluMul
 from compiler.lower.softmax import Softmax
-from compiler.lower.token import Embed, GivenOr, Pick, Put, Quotient
+from compiler.lower.token import Embed, GivenOr, Pick, Quotient
 from compiler.place import Placement, overlap
 from hdl.config import LpuConfig
 
@@ -38,10 +39,12 @@ _ROWS: dict[OpKind, type[Lowering]] = {
     OpKind.KV_SCATTER: KvScatter,
     OpKind.INVERSE_NORM: InverseNorm,
     OpKind.ROPE_PROJECT: RopeProject,
+    OpKind.ROPE_CACHE: RopeCache,
     OpKind.CAUSAL_MASK: CausalMask,
     OpKind.ATTENTION: Attention,
     OpKind.EXP2_GATE: Exp2Gate,
     OpKind.ARGMAX_ROUNDED: ArgmaxRounded,
+    OpKind.CLASSIFY: Classify,
     OpKind.EMBED: Embed,
     OpKind.QUOTIENT: Quotient,
     OpKind.PICK: Pick,

@@ -6,48 +6,61 @@ from collections.abc import Iterator
 
 from compiler.bundle import Bundle
 from compiler.lower.base import Lowering
-from compiler.lower.pipeline import Imm, Pipeline, Reg
+from compiler.lower.pipeline import Imm, Operand, Pipeline, Reg, Rows
 from compiler.lower.reduce import over_lanes
 from golden.operators import tag_mask
 from hdl.isa import IntOp
 
 
+class Tagged:
+    """The largest so far of ``columns`` values, each with its column, tile by tile.
+
+    A tile joins one of two rows in SRAM: they take turns, since a row is away for 7 cycles.
+    """
+
+    def __init__(self, low: Lowering, columns: int) -> None:
+        self.low, self.mask = low, tag_mask(columns)
+        (self.rows,), (self.tags, *self.limits) = low.p.scratch, low.p.consts
+        self.last = -(-columns // low.config.lanes) - 1
+
+    def join(self, v: Pipeline, value: Operand, tile: int, keep: bool = True) -> Reg:
+        """The largest of a tile and those before it whose turn it was; kept for those after it."""
+        low, to = self.low, self.low.to(self.rows, tile % 2) if keep else None
+        padded, later = bool(self.limits) and tile == self.last, tile > 1
+        rounded = v.op(IntOp.AND, value, Imm(~self.mask))
+        largest = v.op(IntOp.OR, rounded, low.over_tiles(self.tags, 0, tile), to=None if padded or later else to)
+        if padded:
+            largest = v.op(IntOp.FMIN, largest, low.over_tiles(self.limits[0], 0), to=None if later else to)
+        return v.op(IntOp.FMAX, largest, self.turn(tile), to=to) if later else largest
+
+    def turn(self, tile: int) -> Rows:
+        """The row whose turn it is."""
+        return self.low.over_rows(self.rows, tile % 2, 0)
+
+    def of_both(self, v: Pipeline, largest: Reg) -> Reg:
+        """The largest of one turn and the other, that of the last tile but one."""
+        return v.op(IntOp.FMAX, largest, self.turn(self.last + 1)) if self.last else largest
+
+    def column(self, v: Pipeline, largest: Reg) -> tuple[Reg, Imm]:
+        """x and y of RSUB, which gives the column of the largest of all lanes."""
+        tag = v.op(IntOp.AND, over_lanes(self.low, v, IntOp.FMAX, largest), Imm(self.mask))
+        return tag, Imm(self.mask)
+
+
 class ArgmaxRounded(Lowering):
-    """A bundle is a tile, which joins one of two rows in SRAM: they take turns, since a row is away for 7 cycles."""
+    """A bundle is a tile."""
 
     def bundles(self) -> Iterator[Bundle]:
-        for tile in range(self.placement[self.p.x].tiles):
-            yield self._join(tile)
-        yield self._finish()
+        row = Tagged(self, self.p.x.shape[1])
+        for tile in range(row.last + 1):
+            b = self.builder()
+            row.join(Pipeline(self.config, b), self.over_tiles(self.p.x, 0, tile), tile)
+            yield b.build()
+        yield self._finish(row)
 
-    def _join(self, tile: int) -> Bundle:
-        (rows,), (tags, *_) = self.p.scratch, self.p.consts
+    def _finish(self, row: Tagged) -> Bundle:
         b = self.builder()
         v = Pipeline(self.config, b)
-        mask = tag_mask(self.p.x.shape[1])
-        rounded = v.op(IntOp.AND, self.over_tiles(self.p.x, 0, tile), Imm(~mask))
-        turn, to = self.over_rows(rows, tile % 2, 0), self.to(rows, tile % 2)
-        is_first, is_last = tile < 2, tile == self.placement[self.p.x].tiles - 1
-        tagged = v.op(
-            IntOp.OR, rounded, self.over_tiles(tags, 0, tile), to=to if is_first and not self._padded(is_last) else None
-        )
-        if self._padded(is_last):
-            tagged = v.op(IntOp.FMIN, tagged, self.over_tiles(self.p.consts[1], 0), to=to if is_first else None)
-        if not is_first:
-            v.op(IntOp.FMAX, tagged, turn, to=to)
-        return b.build()
-
-    def _padded(self, is_last: bool) -> bool:
-        return is_last and len(self.p.consts) > 1
-
-    def _finish(self) -> Bundle:
-        (rows,) = self.p.scratch
-        b = self.builder()
-        v = Pipeline(self.config, b)
-        largest: Reg = v.op(IntOp.PASS, self.over_rows(rows, 0, 0))
-        if rows.shape[0] > 1:
-            largest = v.op(IntOp.FMAX, largest, self.over_rows(rows, 1, 0))
-        mask = tag_mask(self.p.x.shape[1])
-        tag = v.op(IntOp.AND, over_lanes(self, v, IntOp.FMAX, largest), Imm(mask))
-        v.op(IntOp.RSUB, tag, Imm(mask), to=self.to(self.p.output, 0))
+        largest = row.of_both(v, v.op(IntOp.PASS, row.turn(row.last)))
+        v.op(IntOp.RSUB, *row.column(v, largest), to=self.to(self.p.output, 0))
         return b.build()

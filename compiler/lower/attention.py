@@ -20,19 +20,7 @@ from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows, queue_name
 from compiler.lower.reduce import within_superlanes
 from compiler.place import Allocation, Placement
 from hdl.config import LpuConfig, PipeKind, SwitchOp, UnitKind
-from hdl.isa import (
-    LW_TO_IW,
-    PIPE_LATENCY,
-    AddOp,
-    Instruction,
-    IntOp,
-    MulOp,
-    Opcode,
-    QueueKind,
-    SfuOp,
-    pipe_latency,
-    timing,
-)
+from hdl.isa import LW_TO_IW, PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, pipe_latency, timing
 
 BLOCK = PIPE_LATENCY[PipeKind.ADD]
 """Tiles of scores that follow one another: the ADD pipe takes each again, for the mask, when it leaves it.
@@ -42,6 +30,11 @@ With idle cycles between them, there is room for fewer until the first one has t
 
 PAIR = 2
 """Tiles of probabilities that follow one another: few, to fit between the blocks of scores."""
+TURN = 5
+"""Cycles from one head to the next in one trip, besides two a group: one that comes closer makes the third wait longer.
+
+INT is busy with the largest power for 4 cycles and one for each group, and again for each group's codes later.
+"""
 CODES = 127
 """The largest code of a probability."""
 
@@ -90,6 +83,7 @@ class Attention(Lowering):
         inverse = v.op(SfuOp.RECIP, step, to=self.to(self.inverse, r) if group else None)
         if not group:
             self._codes(v, r, 0, n, inverse)
+            b.hold(f"{self.p.name}.turn", 0, 2 * n + TURN)
         return b.build()
 
     def _powers(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int) -> list[Reg]:

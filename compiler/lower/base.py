@@ -17,7 +17,7 @@ from compiler.place import Placement
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind, SwitchOp, Unit, UnitKind
 from hdl.isa import IntOp, MulOp, Source, can_drive, sources
 
-_INDEXED = frozenset({Kind.GATHER, Kind.SCATTER, Kind.KV_SCATTER, Kind.EMBED})
+_INDEXED = frozenset({Kind.GATHER, Kind.SCATTER, Kind.PUT, Kind.KV_SCATTER, Kind.ROPE_CACHE, Kind.EMBED})
 """Operators that take an index from a vector."""
 MAX_PITCH = 16
 """Largest distance of a bundle's results that is tried when its own operands collide at a smaller one."""
@@ -32,7 +32,7 @@ class Lowering:
             raise CompileError(f"config '{config.name}': indexed = False: {p.name} needs GATHER or SCATTER")
         self.out = placement[p.output]
         self.tiles = -(-p.output.shape[1] // config.lanes)
-        self._pitch, self._pitch_fits = config.vector_cycles, False
+        self._pitch, self._pitch_fits = 1, False
 
     def bundles(self) -> Iterator[Bundle]:
         raise NotImplementedError
@@ -110,13 +110,7 @@ def check_rate(low: Lowering) -> None:
 
 
 def binary(
-    v: Pipeline,
-    op: Op,
-    x: Operand,
-    y: Operand | None,
-    count: int = 1,
-    pitch: int | None = None,
-    to: Rows | Via | None = None,
+    v: Pipeline, op: Op, x: Operand, y: Operand | None, count: int = 1, pitch: int = 1, to: Rows | Via | None = None
 ) -> Reg:
     """``op`` on x and y; x goes through INT first where both would be read from one unit in the same cycles.
 

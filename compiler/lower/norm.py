@@ -73,13 +73,15 @@ class Quantise(Lowering):
 
 
 class InverseNorm(Lowering):
-    """s = rsqrt(sum(x^2) + N epsilon)"""
+    """s = rsqrt(sum(x^2) + N epsilon); with a factor, that sum times it as well"""
 
     def bundles(self) -> Iterator[Bundle]:
         b = self.builder()
         v = Pipeline(self.config, b)
         total = v.op(AddOp.FADD, self._sum(v), Imm.of(self.p.x.shape[1] * self.op.epsilon))
         v.op(SfuOp.RSQRT, total, to=self.to(self.p.output, 0))
+        for factor, product in zip(self.op.inputs[1:], self.op.extra, strict=True):
+            v.op(MulOp.FMUL, total, self.over_tiles(factor, 0), to=self.to(product, 0))
         yield b.build()
 
     def _sum(self, v: Pipeline) -> Reg:

@@ -127,16 +127,12 @@ class Pipeline:
         y: Operand | None = None,
         *,
         count: int = 1,
-        pitch: int | None = None,
+        pitch: int = 1,
         earliest: int = -SEARCH,
         to: Rows | Via | None = None,
         imm: int = 0,
     ) -> Reg:
-        """``count`` elements of ``op``, one every ``pitch`` cycles, as many as a pipe takes them in where it is None.
-
-        ``imm``: of PICK. Raises PipelineError.
-        """
-        pitch = self.config.vector_cycles if pitch is None else pitch
+        """``count`` elements of ``op``, one every ``pitch`` cycles; ``imm``: of PICK. Raises PipelineError."""
         use = _Use(self.config, op, {"x": x} if y is None else {"x": x, "y": y}, count, pitch, imm)
         start = self._start(use, earliest)
         self._take(use, start)

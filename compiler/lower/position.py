@@ -29,12 +29,19 @@ class _Indexed(Lowering):
                 value = v.op(IntOp.ADD, value, rows)
         return v.op(IntOp.ADD, value, Imm(tile)) if tile else value
 
+    @property
+    def passing(self) -> tuple[AddOp | RequantOp, int]:
+        """What sends an index while INT sends the row, and its latency."""
+        has_add = PipeKind.ADD in self.config.pipes
+        pipe = PipeKind.ADD if has_add else PipeKind.REQUANT
+        return AddOp.PASS if has_add else RequantOp.PASS, pipe_latency(self.config, pipe)
+
     def access(self, b: BundleBuilder, opcode: Opcode, at: Allocation, index: Flow, data: Flow) -> None:
         """GATHER or SCATTER of as many tiles as ``index`` has vectors."""
         name = f"{at.unit.name}.{'r' if opcode is Opcode.GATHER else 'w'}"
         fields = {"addr": at.addr, "wide": int(at.wide_access)}
         if index.count > 1:
-            fields |= {"count": index.count, "stride": 1, "gap": index.pitch - 1}
+            fields |= {"count": index.count, "stride": 1}
         b.issue(name, index.arrival, Instruction.of(opcode, **fields), {"stream": data}, at.rows)
 
 
@@ -50,7 +57,7 @@ class Gather(_Indexed):
         read = timing(self.config, QueueKind.MEM_READ, Opcode.GATHER).func
         send = timing(self.config, QueueKind.VXM_INT, Opcode.ALU).func
         assert read is not None and send is not None
-        most = (send + read + 2 * hops(self.unit(UnitKind.VECTOR), at.unit)) // self.config.vector_cycles
+        most = send + read + 2 * hops(self.unit(UnitKind.VECTOR), at.unit)
         for tile in range(0, at.tiles, most):
             yield self._bundle(read, tile, min(most, at.tiles - tile))
 
@@ -64,7 +71,7 @@ class Gather(_Indexed):
         row = v.op(IntOp.PASS, Own(self.index(v, index, at.tiles, tile)), count=n, to=Via(reader, INDEX))
         assert row.flow is not None
         width = Width.WIDE if at.wide else Width.NARROW
-        found = b.flow(reader, [(queue_name(PipeKind.INT), "x")], row.flow.arrival + read, width, n, row.flow.pitch)
+        found = b.flow(reader, [(queue_name(PipeKind.INT), "x")], row.flow.arrival + read, width, n)
         self.access(b, Opcode.GATHER, at, row.flow, found)
         v.op(IntOp.PASS, found, count=n, to=self.to(self.p.output, 0, tile))
         return b.build()
@@ -78,10 +85,7 @@ class Scatter(_Indexed):
 
     def bundles(self) -> Iterator[Bundle]:
         op = self.op
-        has_add = PipeKind.ADD in self.config.pipes
-        passing = AddOp.PASS if has_add else RequantOp.PASS
-        latency = pipe_latency(self.config, PipeKind.ADD if has_add else PipeKind.REQUANT)
-        most, tiles = -(-latency // self.config.vector_cycles), self.placement[op.inputs[0]].tiles
+        (passing, most), tiles = self.passing, self.placement[op.inputs[0]].tiles
         for tile in range(0, tiles, most):
             yield self._bundle(passing, tile, min(most, tiles - tile))
 
@@ -101,6 +105,30 @@ class Scatter(_Indexed):
         return b.build()
 
 
+class Put(_Indexed):
+    """cache[index] = row with one lane replaced, on its way from the INT pipe; a later pitch where reads collide."""
+
+    def bundles(self) -> Iterator[Bundle]:
+        yield self.at_pitch(self._bundle)
+
+    def _bundle(self, pitch: int) -> Bundle:
+        cache, row, lane, value, index = self.op.inputs
+        at = self.placement[cache]
+        b = self.builder()
+        v, writer = Pipeline(self.config, b), f"{at.unit.name}.w"
+        v.op(IntOp.EQ, v.op(IntOp.PASS, self.over_tiles(lane, 0)), self.over_tiles(self.p.consts[0], 0))
+        new = v.op(IntOp.PASS, self.over_tiles(value, 0))
+        to = Via(writer, "stream")
+        data = v.op(IntOp.SELECT, new, self.over_tiles(row, 0), earliest=new.ready + pitch - 1, to=to)
+        passing, ahead = self.passing
+        place = v.op(passing, self.over_tiles(index, 0), earliest=data.ready - ahead, to=Via(writer, INDEX))
+        assert data.flow is not None and place.flow is not None
+        if data.flow.arrival != place.flow.arrival:
+            raise PipelineError(f"{self.op.name}: index and row do not arrive together")
+        self.access(b, Opcode.SCATTER, at, place.flow, data.flow)
+        return b.build()
+
+
 class KvScatter(Lowering):
     """cache[position] = row, in a weight group: every slice writes, all but one of them behind the cache."""
 
@@ -112,10 +140,10 @@ class KvScatter(Lowering):
         writer, tiles = f"{at.unit.name}.w", source.tiles
         place = Pipeline(self.config, b).op(IntOp.PASS, self.over_tiles(index, 0), count=tiles, to=Via(writer, INDEX))
         assert place.flow is not None
-        data = b.read(source, [(writer, "stream")], place.flow.arrival, source.addr, tiles, 1, place.flow.pitch)
+        data = b.read(source, [(writer, "stream")], place.flow.arrival, source.addr, tiles, 1)
         fields = {"addr": at.addr, "wide": 1, "spread": 1}
         if tiles > 1:
-            fields |= {"count": tiles, "stride": self.config.tile_load_cycles, "gap": place.flow.pitch - 1}
+            fields |= {"count": tiles, "stride": self.config.tile_load_cycles}
         scatter = Instruction.of(Opcode.SCATTER, **fields)
         b.issue(writer, place.flow.arrival, scatter, {"stream": data}, at.rows + at.spare)
         yield b.build()

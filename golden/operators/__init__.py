@@ -6,7 +6,7 @@ float32 nearest v. Every operator raises OperatorError for shapes and types it d
 """
 
 from golden.numerics import requantise
-from golden.operators.attention import attention, exp2_gate, inverse_norm, rope_project
+from golden.operators.attention import attention, exp2_gate, gate_norm, inverse_norm, rope_project
 from golden.operators.elementwise import add, maximum, minimum, multiply, relu, subtract
 from golden.operators.integer import add_bias, matmul
 from golden.operators.noise import WEYL, gumbel
@@ -40,6 +40,7 @@ __all__ = [
     "dequantise",
     "embed",
     "exp2_gate",
+    "gate_norm",
     "gather",
     "given_or",
     "gumbel",

@@ -1,4 +1,4 @@
-"""The operators of one token's block in int8 and float32: norm with quantisation, rotated projection, attention."""
+"""The operators of one token's block in int8 and float32: norm, rotated projection, attention, gate."""
 
 from __future__ import annotations
 
@@ -18,16 +18,30 @@ def inverse_norm(x: Float32, eps: float) -> Float32:
 
     float32 [1, N] -> float32 [1, 1]. Raises OperatorError for other types or shapes.
     """
-    require(is_matrix(x) and len(x) == 1, "inverse_norm", "must be float32 [1, N]", x)
+    return singles(rsqrt(_sum_of_squares("inverse_norm", x, eps)))
+
+
+def gate_norm(x: Float32, factor: Float32, eps: float) -> tuple[Float32, Float32]:
+    """s = rsqrt(t), d = t * factor of t = row_sum(x * x) + f32(N eps), so that d = factor / s^2.
+
+    float32 [1, N], [1, 1] -> float32 [1, 1] twice. Raises OperatorError for other types or shapes.
+    """
+    require(is_matrix(factor) and factor.shape == (1, 1), "gate_norm", "must be float32 [1, 1]", factor)
+    total = _sum_of_squares("gate_norm", x, eps)
+    return singles(rsqrt(total)), singles(fmul(total, words(factor)))
+
+
+def _sum_of_squares(name: str, x: Float32, eps: float) -> Int32:
+    require(is_matrix(x) and len(x) == 1, name, "must be float32 [1, N]", x)
     squares = words(row_sum(singles(fmul(words(x), words(x)))))
-    return singles(rsqrt(fadd(squares, constant(x.shape[1] * eps))))
+    return fadd(squares, constant(x.shape[1] * eps))
 
 
 def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, scale: Float32, factor: Float32) -> Int8:
     """Projection, rotation of channels 2i and 2i + 1 by one angle, and codes, RoPE (Su et al. 2021).
 
     a = i2f(weights x) in T tiles of L, y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1] (sin holds the sign),
-    row r = f2i8((y[tile r T / R] * scale) * factor[r]).
+    row r = f2i8((y[tile r T / R] * factor[r]) * scale).
 
     int8 [1, K], int8 [T L, K], float32 [1, L] twice, [1, 1], [R, L] -> int8 [R, L].
     Raises OperatorError for other types or shapes.
@@ -38,10 +52,11 @@ def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, scale: Floa
     rule = "must be int8 [1, K], int8 [T L, K], float32 [1, L] twice, [1, 1], [R, L]"
     require(fits, "rope_project", rule, cos, sin, scale, factor)
     a = i2f(matmul(x, weights)).reshape(-1, lanes)
-    y = fmul(fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1]), words(scale))
+    y = fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1])
     if len(factor) % len(y):
         raise OperatorError(f"rope_project: {len(factor)} rows of {len(y)} tiles: must be a multiple")
-    return f2i8(fmul(np.repeat(y, len(factor) // len(y), axis=0), words(factor))).astype(np.int8)
+    z = fmul(np.repeat(y, len(factor) // len(y), axis=0), words(factor))
+    return f2i8(fmul(z, words(scale))).astype(np.int8)
 
 
 def attention(
@@ -94,13 +109,14 @@ def _probabilities(scores: Int32, mask: Float32, scale: Float32) -> Int8:
     return f2i8(fmul(e, recip(step))).astype(np.int8)
 
 
-def exp2_gate(x: Float32, scale: Float32, factor: Float32) -> Float32:
-    """y = (x * factor) * recip(exp2(x * scale) + 1): silu(s x) c for scale = -s log2(e), factor = s c (SwiGLU,
-    Shazeer 2020).
+def exp2_gate(a: Float32, product: Float32, scale: Float32, divisor: Float32) -> Int8:
+    """y = f2i8(product * recip((exp2(a * scale) + 1) * divisor)): silu(s g) s u c of gate g and value u (SwiGLU,
+    Shazeer 2020) for a = -log2(e) g, product = a u, scale = s, divisor = -log2(e) / (s^2 c).
 
-    float32 [M, N] and [1, 1] twice -> float32 [M, N]. Raises OperatorError for other types or shapes.
+    float32 [M, N] twice, [1, 1] twice -> int8 [M, N]. Raises OperatorError for other types or shapes.
     """
-    fits = is_matrix(x) and all(is_matrix(one) and one.shape == (1, 1) for one in (scale, factor))
-    require(fits, "exp2_gate", "must be float32 [M, N] and [1, 1] twice", x, scale, factor)
-    sigmoid = recip(fadd(exp2(fmul(words(x), words(scale))), constant(1)))
-    return singles(fmul(fmul(words(x), words(factor)), sigmoid))
+    fits = is_matrix(a) and is_matrix(product) and a.shape == product.shape
+    fits = fits and all(is_matrix(one) and one.shape == (1, 1) for one in (scale, divisor))
+    require(fits, "exp2_gate", "must be float32 [M, N] and [1, 1], each twice", a, product, scale, divisor)
+    grown = fadd(exp2(fmul(words(a), words(scale))), constant(1))
+    return f2i8(fmul(words(product), recip(fmul(grown, words(divisor))))).astype(np.int8)
