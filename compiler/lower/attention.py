@@ -20,7 +20,19 @@ from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows, queue_name
 from compiler.lower.reduce import within_superlanes
 from compiler.place import Allocation, Placement
 from hdl.config import LpuConfig, PipeKind, SwitchOp, UnitKind
-from hdl.isa import LW_TO_IW, PIPE_LATENCY, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, pipe_latency, timing
+from hdl.isa import (
+    LW_TO_IW,
+    PIPE_LATENCY,
+    AddOp,
+    Instruction,
+    IntOp,
+    MulOp,
+    Opcode,
+    QueueKind,
+    SfuOp,
+    pipe_latency,
+    timing,
+)
 
 BLOCK = PIPE_LATENCY[PipeKind.ADD]
 """Tiles of scores that follow one another: the ADD pipe takes each again, for the mask, when it leaves it.

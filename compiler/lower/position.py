@@ -116,8 +116,8 @@ class Put(_Indexed):
         at = self.placement[cache]
         b = self.builder()
         v, writer = Pipeline(self.config, b), f"{at.unit.name}.w"
-        v.op(IntOp.EQ, v.op(IntOp.PASS, self.over_tiles(lane, 0)), self.over_tiles(self.p.consts[0], 0))
-        new = v.op(IntOp.PASS, self.over_tiles(value, 0))
+        here = v.op(IntOp.EQ, v.op(IntOp.PASS, self.over_tiles(lane, 0)), self.over_tiles(self.p.consts[0], 0))
+        new = v.op(IntOp.PASS, self.over_tiles(value, 0), earliest=here.ready)
         to = Via(writer, "stream")
         data = v.op(IntOp.SELECT, new, self.over_tiles(row, 0), earliest=new.ready + pitch - 1, to=to)
         passing, ahead = self.passing
