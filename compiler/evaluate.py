@@ -25,7 +25,6 @@ _BINARY: Mapping[OpKind, Callable[..., np.ndarray]] = {
     OpKind.QUANTISE_STATIC: operators.quantise_static,
     OpKind.SOFTMAX: operators.softmax,
     OpKind.ARGMAX_ROUNDED: operators.argmax_rounded,
-    OpKind.EXP2_GATE: operators.exp2_gate,
     OpKind.TO_FLOAT: operators.to_float,
     OpKind.ASSIGN: lambda value: value,
 }
@@ -69,6 +68,10 @@ def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
             x, w, scale, given = operands
             products = operators.dequantise(operators.matmul(x, w), scale)
             return operators.given_or(int(given[0, 0]), int(operators.argmax_rounded(products)[0, 0])), products
+        case OpKind.EXP2_GATE:
+            x, w, a, scale, divisor = operands
+            product = operators.dequantise(operators.matmul(x, w), a)
+            return (operators.exp2_gate(a, product, scale, divisor),)
         case OpKind.ROPE_PROJECT:
             return (operators.rope_project(*operands).reshape(op.output.shape),)
         case OpKind.ATTENTION:

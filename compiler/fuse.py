@@ -168,6 +168,7 @@ _WEIGHT_INPUTS: dict[OpKind, tuple[int, ...]] = {
     OpKind.ATTENTION: (1, 2),
     OpKind.EMBED: (0,),
     OpKind.CLASSIFY: (1,),
+    OpKind.EXP2_GATE: (1,),
 }
 """Inputs of whole-row operators that are in a weight group, as are their int8 constants."""
 

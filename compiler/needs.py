@@ -107,6 +107,11 @@ def _rope_needs(config: LpuConfig, op: Op) -> Needs:
     return (bits,), (Tensor(f"{op.name}.turned", (op.inputs[1].shape[0] // config.lanes, config.lanes), DType.FP32),)
 
 
+def _gate_needs(config: LpuConfig, op: Op) -> Needs:
+    """What the products are divided by, as a factor."""
+    return (), (Tensor(f"{op.name}.reciprocal", op.output.shape, DType.FP32),)
+
+
 def _attention_needs(config: LpuConfig, op: Op) -> Needs:
     """Weights that sum, superlane by superlane; what goes through SRAM between the stages."""
     (rows, lanes), masked = op.inputs[0].shape, op.inputs[3].shape[1]
@@ -151,6 +156,7 @@ _NEEDS = {
     OpKind.QUANTISE: _quantise_needs,
     OpKind.ROPE_PROJECT: _rope_needs,
     OpKind.ATTENTION: _attention_needs,
+    OpKind.EXP2_GATE: _gate_needs,
     OpKind.ARGMAX_ROUNDED: _rounded_needs,
     OpKind.CLASSIFY: _rounded_needs,
     OpKind.EMBED: _embed_needs,

@@ -366,7 +366,7 @@ def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
         case OpKind.RMS_NORM:
             yield p.op.inputs[0], p.op.inputs[1]
         case OpKind.EXP2_GATE:
-            yield p.op.inputs[0], p.op.inputs[2]
+            yield p.op.inputs[2], p.op.inputs[3]
         case OpKind.NOISE:
             yield p.scratch[0], p.consts[0]
 

@@ -28,7 +28,8 @@ def rows_read(config: LpuConfig, p: Pass) -> Counter[Tensor]:
         x, _, scale, _ = p.op.inputs
         found |= Counter({x: tiles(scale) * tiles(x), p.scratch[0]: tiles(scale)})
     elif p.op.kind is OpKind.EXP2_GATE:
-        found |= Counter(dict.fromkeys(p.op.inputs, tiles(p.x)))
+        x, _, a, *scales = p.op.inputs
+        found |= Counter(dict.fromkeys(scales, tiles(a))) | Counter({x: tiles(a) * tiles(x), a: 2 * tiles(a)})
     elif p.op.kind is OpKind.ATTENTION:
         q, _, _, mask, scale, _ = p.op.inputs
         powers, inverse, *_ = p.scratch

@@ -112,13 +112,13 @@ def test_attention(config: LpuConfig, first: int, positions: int, heads: int) ->
 
 @all_cores
 def test_exp2_gate(config: LpuConfig) -> None:
-    graph = Graph("silu")
-    scale, divisor = (graph.constant(n, np.full((1, 1), v, np.float32), "fp32") for n, v in (("s", 0.7), ("d", -0.1)))
-    a, product = (graph.input(name, (1, 90), "fp32") for name in ("a", "product"))
-    graph.output(graph.exp2_gate(a, product, scale, divisor, "y"))
-    item = {"a": singles(1, 1, 90, scale=4), "product": singles(2, 1, 90, scale=9)}
-    exact = item["product"] / ((1 + np.exp2(0.7 * item["a"])) * -0.1)
-    assert abs(evaluate(graph, item)["y"] - exact.clip(-128, 127)).max() <= 0.51
+    graph, w = Graph("silu"), codes(1, 90, 40)
+    scale, divisor = (graph.constant(n, np.full((1, 1), v, np.float32), "fp32") for n, v in (("s", 0.7), ("d", -900)))
+    x, a = graph.input("x", (1, 40)), graph.input("a", (1, 90), "fp32")
+    graph.output(graph.exp2_gate(x, graph.constant("w", w), a, scale, divisor, "y"))
+    item = {"x": codes(3, 1, 40).astype(np.int8), "a": singles(2, 1, 90, scale=4)}
+    exact = item["x"] @ w.T * item["a"] / ((1 + np.exp2(0.7 * item["a"])) * -900)
+    assert abs(evaluate(graph, item)["y"] - exact.clip(-128, 127)).max() <= 0.51 and abs(exact).max() > 20
     check(config, graph, item, item | {"a": 60 * item["a"]})
 
 

@@ -121,18 +121,19 @@ class LlamaOperators(GraphBase):
         self._require(x.dtype is not DType.FP32, name, x, "must be int8 or int32")
         return self._op(OpKind.TO_FLOAT, name, (x,), x.shape, DType.FP32)
 
-    def exp2_gate(self, a: Tensor, product: Tensor, scale: Tensor, divisor: Tensor, name: str = "") -> Tensor:
-        """y = round(product / ((1 + 2^(a * scale)) * divisor)): fp32 [1, N] twice, fp32 [1, 1] twice -> int8 [1, N].
+    def exp2_gate(self, x: Tensor, w: Tensor, a: Tensor, scale: Tensor, divisor: Tensor, name: str = "") -> Tensor:
+        """y = round(fp32(w x) * a / ((1 + 2^(a * scale)) * divisor)): int8 [1, K], weights [N, K], fp32 [1, N], fp32
+        [1, 1] twice -> int8 [1, N].
 
-        silu(s g) s u c for a = -log2(e) g, product = a u, scale = s, divisor = -log2(e) / (s^2 c): nothing but the
-        last step waits for s.
+        silu(s g) s u c for a = -log2(e) g, w x = u, scale = s, divisor = -log2(e) / (s^2 c).
         """
         name = name or self._auto_name(OpKind.EXP2_GATE)
-        for row in (a, product):
-            self._require_float(name, row, (1, a.shape[1]))
+        self._require_weights(name, x, w)
+        self._require(x.shape[0] == 1, name, x, "must have one row")
+        self._require_row(name, a, w.shape[0])
         for one in (scale, divisor):
             self._require_float(name, one, (1, 1))
-        return self._op(OpKind.EXP2_GATE, name, (a, product, scale, divisor), a.shape, DType.INT8)
+        return self._op(OpKind.EXP2_GATE, name, (x, w, a, scale, divisor), a.shape, DType.INT8)
 
     def argmax_rounded(self, x: Tensor, name: str = "") -> Tensor:
         """The column of the largest of finite values without their last bits: fp32 [1, N] -> int32 [1, 1].

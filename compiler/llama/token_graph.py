@@ -233,8 +233,10 @@ class _Builder:
         value, w2_scale = self.x, self._constant(f"{n}w2.scale", layer.w2.scale)
         for i, part in enumerate(self._parts()):
             m = f"{n}{i}."
-            gate, product = self._gate(m, layer, part)
-            hidden = g.exp2_gate(gate, product, scale, divisor, f"{m}hidden")
+            w1, w3 = (g.constant(f"{m}{k}", w.codes[part]) for k, w in (("w1", layer.w1), ("w3", layer.w3)))
+            w1_scale = self._constant(f"{m}w1.scale", -LOG2_E * self.root * layer.w1.scale[part])
+            gate = g.dequantise(g.matmul(self.codes, w1, f"{m}gate"), w1_scale)
+            hidden = g.exp2_gate(self.codes, w3, gate, scale, divisor, f"{m}hidden")
             w2 = g.constant(f"{m}w2", np.ascontiguousarray(layer.w2.codes[:, part]))
             value = g.add(g.dequantise(g.matmul(hidden, w2, f"{m}down"), w2_scale), value, f"{m}ffn.sum")
         g.assign(self.x, value, f"{n}ffn.add")
@@ -243,11 +245,3 @@ class _Builder:
         """The hidden channels, some tiles at a time."""
         size = PART * self.config.lanes
         yield from (slice(first, first + size) for first in range(0, self.shape.hidden, size))
-
-    def _gate(self, n: str, layer: QuantisedLayer, part: slice) -> tuple[Tensor, Tensor]:
-        """-log2(e) w1 q, and that times w3 q, for some hidden channels."""
-        g = self.g
-        w1, w3 = (g.constant(f"{n}{name}", w.codes[part]) for name, w in (("w1", layer.w1), ("w3", layer.w3)))
-        c1 = self._constant(f"{n}w1.scale", -LOG2_E * self.root * layer.w1.scale[part])
-        gate = g.dequantise(g.matmul(self.codes, w1, f"{n}gate"), c1, name=f"{n}gates")
-        return gate, g.dequantise(g.matmul(self.codes, w3, f"{n}up"), gate, name=f"{n}products")

@@ -3,6 +3,10 @@
 A bundle computes one output tile of up to acc_rows activation rows. For each k tile the weights are installed in the
 cycle of the first feed; feeds follow every max(tile_load_cycles, rows * abc_cycles) cycles, so loads hide behind feeds.
 A row by itself, and every row where tiles come as fast as they are multiplied, has all its k tiles in one instruction.
+
+Of such a row with at most acc_rows output tiles a bundle computes all of them, k tile by k tile, unless the row is a
+state, which is there as a whole: nothing but the last feed of each waits for the last k tile, and their sums leave one
+right after the other.
 """
 
 from __future__ import annotations
@@ -28,11 +32,15 @@ class Matmul(Lowering):
         self.mxm = self.unit(UnitKind.MATRIX).name
         self.weights, self.x = placement[p.in_weight_groups[0]], placement[p.x]
         self.load_cycles = config.tile_load_cycles
-        is_fast = self.load_cycles <= config.abc_cycles
-        self.blocks = _even_blocks(p.x.shape[0], 1 if is_fast else config.acc_rows)
+        self.is_fast = self.load_cycles <= config.abc_cycles
+        self.blocks = _even_blocks(p.x.shape[0], 1 if self.is_fast else config.acc_rows)
         self._pitch = config.abc_cycles if max(self.blocks) > 1 else 1
 
     def bundles(self) -> Iterator[Bundle]:
+        if self.is_fast and not self.p.x.mutable and 1 < self.out.tiles <= self.config.acc_rows:
+            for m in range(self.p.x.shape[0]):
+                yield self.at_pitch(partial(self._row, m))
+            return
         m = 0
         for rows in self.blocks:
             for tile in range(self.out.tiles):
@@ -51,6 +59,15 @@ class Matmul(Lowering):
         chain(Pipeline(self.config, b), self.p.stages, sums, operand, to, self.p.output, rows, pitch)
         return b.build()
 
+    def _row(self, m: int, pitch: int) -> Bundle:
+        """All output tiles of row m, their sums ``pitch`` cycles apart."""
+        b, n = self.builder(), self.out.tiles
+        step = max(pitch, self.config.abc_cycles)
+        sums = self._feed_across(b, m, step)
+        operand, to = partial(self.over_tiles, m=m), partial(self.to, m=m, tile=0)
+        chain(Pipeline(self.config, b), self.p.stages, sums, operand, to, self.p.output, n, step)
+        return b.build()
+
     @property
     def _first_pipe(self) -> PipeKind:
         """What takes the sums: the first stage's pipe, if it takes streams."""
@@ -59,7 +76,7 @@ class Matmul(Lowering):
 
     def feed(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int, to: PipeKind) -> Flow:
         """The int32 sums of ``rows`` activation rows from m on for output tile ``tile``, on their way to a pipe."""
-        if self.load_cycles <= self.config.abc_cycles:
+        if self.is_fast:
             return self._feed_row(b, m, tile, to)
         return self._feed_block(b, m, rows, tile, pitch, to)
 
@@ -75,6 +92,21 @@ class Matmul(Lowering):
                 self._load(b, i * step, tile * tiles + i, together)
             flow = b.read(self.x, [(f"{self.mxm}.a", "stream")], k * step, self.x.row_addr(m, k), n, 1, step)
             self._multiply(b, k * step, flow, {"start": int(k == 0), "emit": int(k + n == tiles)}, sums)
+        return sums
+
+    def _feed_across(self, b: BundleBuilder, m: int, last_step: int) -> Flow:
+        """The sums of all output tiles, each in an accumulator row of its own; the last k tile ``last_step`` apart."""
+        n, tiles, step = self.out.tiles, self.x.tiles, self.config.abc_cycles
+        last = (tiles - 1) * n * step
+        busy = last + (n - 1) * last_step + self.config.abc_cycles
+        sums = self._sums(b, last, n, last_step, busy, self._first_pipe)
+        for k in range(tiles):
+            is_last, cycle = k == tiles - 1, k * n * step
+            pitch = last_step if is_last else step
+            for i in range(n):
+                self._load(b, cycle + i * pitch, i * tiles + k, 1)
+            flow = b.read(self.x, [(f"{self.mxm}.a", "stream")], cycle, self.x.row_addr(m, k), n, 0, pitch)
+            self._multiply(b, cycle, flow, {"walk": 1, "start": int(k == 0), "emit": int(is_last)}, sums)
         return sums
 
     def _feed_block(self, b: BundleBuilder, m: int, rows: int, tile: int, pitch: int, to: PipeKind) -> Flow:

@@ -8,7 +8,9 @@ from functools import partial
 
 from compiler.bundle import Bundle
 from compiler.lower.base import Lowering, binary
+from compiler.lower.matmul import Matmul
 from compiler.lower.pipeline import Imm, Pipeline, Reg
+from hdl.config import PipeKind
 from hdl.isa import AddOp, IntOp, MulOp, SfuOp
 
 BLOCK = 3
@@ -34,21 +36,36 @@ class SiluMul(Lowering):
         return b.build()
 
 
-class Exp2Gate(Lowering):
-    """product * recip((1 + exp2(a * scale)) * divisor); a bundle is a tile, to fit between those of others."""
+class Exp2Gate(Matmul):
+    """(w x * a) * recip((1 + exp2(a * scale)) * divisor); a bundle is a tile.
+
+    The reciprocals go through SRAM: tiles of the product follow one another closely without them, and little is left to
+    do after the last one.
+    """
 
     def bundles(self) -> Iterator[Bundle]:
-        for m in range(self.p.output.shape[0]):
-            for tile in range(self.tiles):
-                yield self._bundle(m, tile)
+        tiles = self.placement[self.p.output].tiles
+        for tile in range(tiles):
+            yield self._reciprocal(tile)
+        for tile in range(tiles):
+            yield self.at_pitch(partial(self._product, tile))
 
-    def _bundle(self, m: int, tile: int) -> Bundle:
-        b = self.builder()
+    def _reciprocal(self, tile: int) -> Bundle:
+        b = self.builder("reciprocal")
         v = Pipeline(self.config, b)
-        a, product, scale, divisor = (self.over_tiles(tensor, m, tile) for tensor in self.op.inputs)
+        a, scale, divisor = (self.over_tiles(tensor, 0, tile) for tensor in self.op.inputs[2:])
         grown = _grown(v, binary(v, MulOp.FMUL, a, scale), 1, 1)
-        inverse = v.op(SfuOp.RECIP, v.op(MulOp.FMUL, grown, divisor))
-        v.op(IntOp.F2I8, v.op(MulOp.FMUL, product, inverse), to=self.to(self.p.output, m, tile))
+        v.op(SfuOp.RECIP, v.op(MulOp.FMUL, grown, divisor), to=self.to(self.p.scratch[0], 0, tile))
+        return b.build()
+
+    def _product(self, tile: int, pitch: int) -> Bundle:
+        b = self.builder("product")
+        v = Pipeline(self.config, b)
+        a, reciprocal = (self.over_tiles(tensor, 0, tile) for tensor in (self.op.inputs[2], self.p.scratch[0]))
+        product = v.op(AddOp.I2F, self.feed(b, 0, 1, tile, pitch, PipeKind.ADD))
+        for factor in (a, reciprocal):
+            product = v.op(MulOp.FMUL, product, factor)
+        v.op(IntOp.F2I8, product, to=self.to(self.p.output, 0, tile))
         return b.build()
 
 
