@@ -74,6 +74,9 @@ def _apply(op: Op, operands: list[np.ndarray]) -> tuple[np.ndarray, ...]:
             return (operators.exp2_gate(a, product, scale, divisor),)
         case OpKind.ROPE_PROJECT:
             return (operators.rope_project(*operands).reshape(op.output.shape),)
+        case OpKind.ROPE_CACHE:
+            *projected, cache, index = operands
+            return (operators.scatter(cache, int(index[0, 0]), operators.rope_project(*projected).reshape(1, -1)),)
         case OpKind.ATTENTION:
             q, keys, values, mask, scale, divisor = operands
             return (operators.attention(q, keys, values, mask, scale, divisor, op.number, op.first),)

@@ -102,9 +102,9 @@ def _quantise_needs(config: LpuConfig, op: Op) -> Needs:
 
 
 def _rope_needs(config: LpuConfig, op: Op) -> Needs:
-    """All bits set; the turned tiles."""
+    """All bits set; the turned rows."""
     bits = Tensor(f"{op.name}.bits", (1, 1), DType.INT32, np.full((1, 1), -1, np.int64))
-    return (bits,), (Tensor(f"{op.name}.turned", (op.inputs[1].shape[0] // config.lanes, config.lanes), DType.FP32),)
+    return (bits,), (Tensor(f"{op.name}.turned", op.inputs[5].shape, DType.FP32),)
 
 
 def _gate_needs(config: LpuConfig, op: Op) -> Needs:
@@ -155,6 +155,7 @@ _NEEDS = {
     OpKind.CAUSAL_MASK: _mask_needs,
     OpKind.QUANTISE: _quantise_needs,
     OpKind.ROPE_PROJECT: _rope_needs,
+    OpKind.ROPE_CACHE: _rope_needs,
     OpKind.ATTENTION: _attention_needs,
     OpKind.EXP2_GATE: _gate_needs,
     OpKind.ARGMAX_ROUNDED: _rounded_needs,

@@ -360,9 +360,8 @@ def _pairs(p: Pass) -> Iterator[tuple[Tensor, Tensor]]:
             powers, inverse, _, codes, _ = p.scratch
             _, _, _, mask, scale, divisor = p.op.inputs
             yield from ((powers, inverse), (mask, scale), (codes, divisor))
-        case OpKind.ROPE_PROJECT:
+        case OpKind.ROPE_PROJECT | OpKind.ROPE_CACHE:
             yield p.scratch[0], p.op.inputs[4]
-            yield p.scratch[0], p.op.inputs[5]
         case OpKind.RMS_NORM:
             yield p.op.inputs[0], p.op.inputs[1]
         case OpKind.EXP2_GATE:

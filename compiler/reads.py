@@ -20,10 +20,12 @@ def rows_read(config: LpuConfig, p: Pass) -> Counter[Tensor]:
         steps = tiles(p.output)
         found |= Counter(dict.fromkeys(p.operands, steps))
         found[p.x] = steps * -(-p.x.shape[1] // config.lanes) if p.source is Source.MATMUL else steps
-    elif p.op.kind is OpKind.ROPE_PROJECT:
-        x, w, cos, sin, scale, _ = p.op.inputs
+    elif p.op.kind in (OpKind.ROPE_PROJECT, OpKind.ROPE_CACHE):
+        x, w, cos, sin, scale, factor = p.op.inputs[:6]
         steps = w.shape[0] // config.lanes
-        found |= Counter(dict.fromkeys((cos, sin, scale, *p.consts), steps)) | Counter({x: steps * tiles(x)})
+        found |= Counter(dict.fromkeys((cos, sin, *p.consts), steps)) | Counter(
+            {x: steps * tiles(x), scale: tiles(factor)}
+        )
     elif p.op.kind is OpKind.CLASSIFY:
         x, _, scale, _ = p.op.inputs
         found |= Counter({x: tiles(scale) * tiles(x), p.scratch[0]: tiles(scale)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from compiler.ir.base import GraphBase
 from compiler.ir.types import DType, Op, OpKind, Tensor
 from golden.operators.noise import MOST_CHANNELS
@@ -41,23 +43,47 @@ class LlamaOperators(GraphBase):
         """A rotated projection: int8 [1, K], weights [T L, K], fp32 [1, L] twice, [1, 1], [R, L] -> int8 [R, L].
 
         a = w x in T tiles of L channels; channels 2i and 2i + 1 turn: y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1],
-        so that sin carries the sign; row r = round(y[tile r T / R] * scale * factor[r]). Without ``as_rows`` R = T and
+        so that sin carries the sign; row r = round(y[tile r T / R] * factor[r] * scale). Without ``as_rows`` R = T and
         the result is one row [1, T L].
         """
         name = name or self._auto_name(OpKind.ROPE_PROJECT)
+        self._require_rotated(name, x, w, cos, sin, scale, factor)
+        tiles = w.shape[0] // factor.shape[1]
+        self._require(as_rows or factor.shape[0] == tiles, name, factor, f"must have {tiles} rows to give one")
+        shape = factor.shape if as_rows else (1, w.shape[0])
+        return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, scale, factor), shape, DType.INT8)
+
+    def rope_cache(self, cache: Tensor, index: Tensor, projected: Sequence[Tensor], name: str = "") -> Tensor:
+        """cache[position] = :meth:`rope_project` of ``projected``, x to factor, as one row, in place.
+
+        ``index`` = kv_index(position); the cache is a state int8 [P, T L] in a weight group. Returns it.
+        """
+        name = name or self._auto_name(OpKind.ROPE_CACHE)
+        x, w, cos, sin, scale, factor = projected
+        self._require_rotated(name, x, w, cos, sin, scale, factor)
+        tiles = w.shape[0] // factor.shape[1]
+        self._require(factor.shape[0] == tiles, name, factor, f"must have {tiles} rows to give one")
+        self._require_cache(name, cache)
+        self._require(cache.shape[1] == w.shape[0], name, cache, f"must have {w.shape[0]} channels")
+        inputs = (*projected, cache, index)
+        self._require_own(name, inputs)
+        self._reserve(name, cache)
+        self.ops.append(Op(OpKind.ROPE_CACHE, name, inputs, cache, block=self.current_block))
+        return cache
+
+    def _require_rotated(
+        self, name: str, x: Tensor, w: Tensor, cos: Tensor, sin: Tensor, scale: Tensor, factor: Tensor
+    ) -> None:
         lanes = factor.shape[1]
         tiles = w.shape[0] // lanes
         self._require_weights(name, x, w)
         self._require(x.shape[0] == 1, name, x, "must have one row")
         fits = tiles * lanes == w.shape[0] and factor.shape[0] % tiles == 0
         self._require(fits, name, factor, f"must be [R, L], {w.shape[0]} = T L outputs in T tiles, R a multiple of T")
-        self._require(as_rows or factor.shape[0] == tiles, name, factor, f"must have {tiles} rows to give one")
         for row in (cos, sin):
             self._require_row(name, row, lanes)
         self._require(factor.dtype is DType.FP32, name, factor, "must be fp32")
         self._require_float(name, scale, (1, 1))
-        shape = factor.shape if as_rows else (1, w.shape[0])
-        return self._op(OpKind.ROPE_PROJECT, name, (x, w, cos, sin, scale, factor), shape, DType.INT8)
 
     def causal_mask(self, position: Tensor, n: int, width: int, copies: int, first: int = 0, name: str = "") -> Tensor:
         """0 for positions up to ``position``, -inf beyond: int32 [1, 1] -> fp32 [1, (n - first) copies].

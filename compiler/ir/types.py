@@ -54,6 +54,7 @@ class OpKind(enum.StrEnum):
     KV_SCATTER = "kv_scatter"
     INVERSE_NORM = "inverse_norm"
     ROPE_PROJECT = "rope_project"
+    ROPE_CACHE = "rope_cache"
     CAUSAL_MASK = "causal_mask"
     ATTENTION = "attention"
     EXP2_GATE = "exp2_gate"

@@ -196,8 +196,8 @@ class _Builder:
         channels = self.layout.keys()
         w = self.g.constant(f"{n}wk", take(layer.wk.codes, channels.ravel()))
         factor = self._constant(f"{n}wk.scale", take(self.root * layer.wk.scale / layer.key, channels))
-        row = self.g.rope_project(self.codes, w, self.cos, self.sin, scale, factor, name=f"{n}key")
-        self.g.kv_scatter(keys, self.places[0], row, f"{n}cache.keys")
+        projected = self.codes, w, self.cos, self.sin, scale, factor
+        self.g.rope_cache(keys, self.places[0], projected, f"{n}key")
 
     def _queries(self, n: str, layer: QuantisedLayer, scale: Tensor) -> Tensor:
         """Codes of the queries, a head a row; the scale of each channel of keys is part of theirs."""

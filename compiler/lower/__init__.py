@@ -18,7 +18,7 @@ from compiler.lower.noise import Noise
 from compiler.lower.norm import InverseNorm, Quantise, RmsNorm
 from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Scatter
 from compiler.lower.rope import Rope
-from compiler.lower.rope_project import RopeProject
+from compiler.lower.rope_project import RopeCache, RopeProject
 from compiler.lower.silu import Exp2Gate, SiluMul
 from compiler.lower.softmax import Softmax
 from compiler.lower.token import Embed, GivenOr, Pick, Put, Quotient
@@ -39,6 +39,7 @@ _ROWS: dict[OpKind, type[Lowering]] = {
     OpKind.KV_SCATTER: KvScatter,
     OpKind.INVERSE_NORM: InverseNorm,
     OpKind.ROPE_PROJECT: RopeProject,
+    OpKind.ROPE_CACHE: RopeCache,
     OpKind.CAUSAL_MASK: CausalMask,
     OpKind.ATTENTION: Attention,
     OpKind.EXP2_GATE: Exp2Gate,

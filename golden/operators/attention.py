@@ -41,7 +41,7 @@ def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, scale: Floa
     """Projection, rotation of channels 2i and 2i + 1 by one angle, and codes, RoPE (Su et al. 2021).
 
     a = i2f(weights x) in T tiles of L, y[c] = a[c] * cos[c] + a[c ^ 1] * sin[c ^ 1] (sin holds the sign),
-    row r = f2i8((y[tile r T / R] * scale) * factor[r]).
+    row r = f2i8((y[tile r T / R] * factor[r]) * scale).
 
     int8 [1, K], int8 [T L, K], float32 [1, L] twice, [1, 1], [R, L] -> int8 [R, L].
     Raises OperatorError for other types or shapes.
@@ -52,10 +52,11 @@ def rope_project(x: Int8, weights: Int8, cos: Float32, sin: Float32, scale: Floa
     rule = "must be int8 [1, K], int8 [T L, K], float32 [1, L] twice, [1, 1], [R, L]"
     require(fits, "rope_project", rule, cos, sin, scale, factor)
     a = i2f(matmul(x, weights)).reshape(-1, lanes)
-    y = fmul(fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1]), words(scale))
+    y = fadd(fmul(a, words(cos)), fmul(a, words(sin))[:, np.arange(lanes) ^ 1])
     if len(factor) % len(y):
         raise OperatorError(f"rope_project: {len(factor)} rows of {len(y)} tiles: must be a multiple")
-    return f2i8(fmul(np.repeat(y, len(factor) // len(y), axis=0), words(factor))).astype(np.int8)
+    z = fmul(np.repeat(y, len(factor) // len(y), axis=0), words(factor))
+    return f2i8(fmul(z, words(scale))).astype(np.int8)
 
 
 def attention(
