@@ -32,6 +32,11 @@ PAIR = 2
 """Tiles of probabilities that follow one another: few, to fit between the blocks of scores."""
 DELAY = PIPE_LATENCY[PipeKind.MUL] + PIPE_LATENCY[PipeKind.SFU]
 """Cycles from the sum of codes to their product with the values, at least, so that what divides it is there."""
+TURN = 5
+"""Cycles from one head to the next in one trip, besides two a group: one that comes closer makes the third wait longer.
+
+INT is busy with the largest power for 4 cycles and one for each group, and again for each group's codes later.
+"""
 CODES = 127
 """The largest code of a probability."""
 
@@ -80,6 +85,7 @@ class Attention(Lowering):
         inverse = v.op(SfuOp.RECIP, step, to=self.to(self.inverse, r) if group else None)
         if not group:
             self._codes(v, r, 0, n, inverse)
+            b.hold(f"{self.p.name}.turn", 0, 2 * n + TURN)
         return b.build()
 
     def _powers(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int) -> list[Reg]:
