@@ -25,10 +25,8 @@ from hdl.config import LpuConfig
 
 PLACEMENTS = 8
 """Placements that a short program chooses from, or one whose programs are too long."""
-MORE_PLACEMENTS, FINALISTS = 24, 4
-"""Of a program with some effort, and how many of them are looked at more closely: 5 to 10 % of a Llama's cycles."""
-PREVIEW, CLOSER = 25, 250
-"""Orders by which a placement with some effort is judged at first, and then."""
+ROUNDS = ((24, 25), (12, 100), (4, 400), (2, 1000))
+"""Of a program with some effort: of how many placements, the best so far, each is judged by how many orders."""
 SHORT = 16
 """Passes of a program without blocks for which a placement costs some hundredths of a second."""
 OWN_ORDER = -1
@@ -68,20 +66,30 @@ def best_placement(config: LpuConfig, graph: Graph, passes: Sequence[Pass], effo
 
     Raises CompileError where the first does not fit.
     """
-    first = place(config, graph, passes)
     short = PLACEMENTS if len(passes) <= SHORT and all(p.block is None for p in passes) else 1
-    trials, preview = (MORE_PLACEMENTS, PREVIEW) if effort > 0 else (short, 0)
-    if trials == 1:
-        return first
-    found = [(_estimate(config, passes, first, preview), 0, first)]
-    for trial in range(1, trials):
+    rounds = ROUNDS if effort > 0 else ((short, 0),)
+    found = [(0, place(config, graph, passes))]
+    for trial in range(1, rounds[0][0]):
         with suppress(CompileError):
-            placement = place(config, graph, passes, trial)
-            found.append((_estimate(config, passes, placement, preview), trial, placement))
-    found.sort(key=lambda one: one[:2])
-    if effort > CLOSER:
-        found = [(_estimate(config, passes, one, CLOSER), trial, one) for _, trial, one in found[:FINALISTS]]
-    return min(found, key=lambda one: one[:2])[-1]
+            found.append((trial, place(config, graph, passes, trial)))
+    for most, orders in rounds:
+        if orders <= max(effort, rounds[0][1]) and len(found) > 1:
+            found = _fastest(config, passes, found[:most], min(orders, effort))
+    return found[0][1]
+
+
+def _fastest(
+    config: LpuConfig, passes: Sequence[Pass], found: Sequence[tuple[int, Placement]], effort: int
+) -> list[tuple[int, Placement]]:
+    """Placements and their trials, the fastest first. Raises CompileError where the first one cannot be lowered."""
+    rated = []
+    for trial, placement in found:
+        try:
+            rated.append((_estimate(config, passes, placement, effort), trial, placement))
+        except CompileError:
+            if trial == 0:
+                raise
+    return [(trial, placement) for _, trial, placement in sorted(rated, key=lambda one: one[:2])]
 
 
 def _estimate(config: LpuConfig, passes: Sequence[Pass], placement: Placement, effort: int) -> int:
