@@ -103,7 +103,8 @@ def _by_position(op: Op, operands: list[np.ndarray]) -> np.ndarray:
         case OpKind.PICK:
             return operators.pick(operands[0], int(operands[1][0, 0]))
         case OpKind.PUT:
-            return operators.put(operands[0], int(operands[1][0, 0]), int(operands[2][0, 0]))
+            lane, value, number = (int(operand[0, 0]) for operand in operands[2:])
+            return operators.scatter(operands[0], number, operators.put(operands[1], lane, value))
         case OpKind.GIVEN_OR:
             return operators.given_or(int(operands[0][0, 0]), int(operands[1][0, 0]))
         case OpKind.NOISE:

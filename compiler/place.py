@@ -172,7 +172,7 @@ def _initialised(passes: Sequence[Pass]) -> dict[Tensor, UnitKind]:
     return kinds
 
 
-_INDEXED_OPS = frozenset({OpKind.GATHER, OpKind.SCATTER})
+_INDEXED_OPS = frozenset({OpKind.GATHER, OpKind.SCATTER, OpKind.PUT})
 """Operators that add an index to the row of their first input, which must stay in its slice."""
 
 

@@ -134,12 +134,14 @@ def test_embed_shares_its_table_with_a_product() -> None:
 def test_choice_of_a_token(config: LpuConfig) -> None:
     """A given token, or else the chosen one, goes into its place in the row."""
     graph = Graph("choice")
-    lanes, row = index(graph, "lane"), graph.state("row", np.full(config.lanes, -1), "int32")
-    token = graph.given_or(graph.pick(row, lanes), graph.input("choice", (1, 1), "int32"))
+    lane, number_of_row = index(graph, "lane"), index(graph, "row")
+    rows = graph.state("rows", np.full((3, config.lanes), -1), "int32")
+    row = graph.gather(rows, number_of_row)
+    token = graph.given_or(graph.pick(row, lane), graph.input("choice", (1, 1), "int32"))
     graph.output(token)
-    graph.output(graph.assign(row, graph.put(row, lanes, token)))
-    items = [{"lane": number(lane), "choice": number(choice)} for lane, choice in ((3, 7), (3, 9), (0, 500))]
-    check(config, graph, *items)
+    graph.output(graph.put(rows, number_of_row, row, lane, token))
+    items = [(0, 3, 7), (2, 3, 9), (2, 0, 500), (2, 3, 11)]
+    check(config, graph, *(dict(zip(("row", "lane", "choice"), map(number, item), strict=True)) for item in items))
 
 
 @all_cores
@@ -154,6 +156,7 @@ def test_counters(config: LpuConfig) -> None:
     graph = Graph("counters")
     position = graph.state("position", [[14]], "int32")
     graph.output(graph.quotient(position, 16))
+    graph.output(graph.quotient(graph.constant("most", [[(1 << 23) - 1]], "int32"), 1))
     graph.output(graph.bitwise_and(position, 15))
     graph.output(graph.assign(position, graph.add(position, graph.constant("one", [[1]], "int32"))))
     check(config, graph, {}, {}, {})
@@ -177,6 +180,10 @@ def test_refusals() -> None:
     w, row = graph.constant("w", codes(1, 40, 40)), graph.constant("row", singles(1, 1, 16), "fp32")
     with pytest.raises(CompileError, match="R a multiple of T"):
         graph.rope_project(x, w, row, row, graph.constant("one", np.ones((1, 1), np.float32), "fp32"), row)
+    with pytest.raises(CompileError, match="must have 2 rows to give one"):
+        shapes = {"cos": (1, 20), "sin": (1, 20), "scale": (1, 1), "factor": (8, 20)}
+        tables = (graph.constant(name, singles(1, *shape), "fp32") for name, shape in shapes.items())
+        graph.rope_cache(graph.state("c", codes(1, 40, 40)), i, (x, w, *tables))
     with pytest.raises(CompileError, match="multiple of 16"):
         graph.causal_mask(i, 40, 16, 1)
     with pytest.raises(CompileError, match="from 64 on: must be a multiple of 16 below 64"):
@@ -228,3 +235,19 @@ def test_classify(config: LpuConfig, columns: int) -> None:
     found = [int(evaluate(graph, item)["token"][0, 0]) for item in items]
     assert found == [int((items[0]["x"] @ w.T * scale).argmax()), 7, int((items[2]["x"] @ w.T * scale).argmax())]
     check(config, graph, *items)
+
+
+@all_cores
+def test_rope_cache(config: LpuConfig) -> None:
+    """The rotated row, in the cache's row of its position, for the product after it."""
+    lanes = config.lanes
+    graph = Graph("cache")
+    cache = graph.state("cache", codes(1, 2 * lanes, 2 * lanes))
+    place = graph.kv_index(index(graph), cache)
+    cos, sin = (graph.constant(name, singles(seed, 1, lanes), "fp32") for seed, name in ((2, "cos"), (3, "sin")))
+    scale = graph.constant("scale", np.full((1, 1), 2e-3, np.float32), "fp32")
+    factor, w = graph.constant("factor", singles(4, 2, lanes), "fp32"), graph.constant("w", codes(5, 2 * lanes, 40))
+    graph.rope_cache(cache, place, (graph.input("x", (1, 40)), w, cos, sin, scale, factor))
+    graph.output(graph.matmul(graph.input("q", (1, 2 * lanes)), cache))
+    items = [{"x": codes(seed, 1, 40), "q": codes(seed + 9, 1, 2 * lanes), "i": number(seed)} for seed in (0, 7, 17)]
+    check(config, graph, *({k: v if k == "i" else v.astype(np.int8) for k, v in item.items()} for item in items))

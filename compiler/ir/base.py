@@ -132,13 +132,13 @@ class GraphBase:
         self.ops.append(Op(kind, name, inputs, output, block=self.current_block, **more))
         return output
 
-    def _in_place(self, kind: OpKind, name: str, cache: Tensor, row: Tensor, index: Tensor) -> Tensor:
+    def _in_place(self, kind: OpKind, name: str, cache: Tensor, row: Tensor, *more: Tensor) -> Tensor:
         self._require(cache.mutable, name, cache, "must be a state")
         self._require(row.dtype is cache.dtype, name, row, f"must have the dtype of {cache}")
         self._require(row.shape == (1, cache.shape[1]), name, row, f"must have shape [1, {cache.shape[1]}]")
-        self._require_own(name, (cache, row, index))
+        self._require_own(name, (cache, row, *more))
         self._reserve(name, cache)
-        self.ops.append(Op(kind, name, (cache, row, index), cache, block=self.current_block))
+        self.ops.append(Op(kind, name, (cache, row, *more), cache, block=self.current_block))
         return cache
 
     def _require_own(self, name: str, inputs: Sequence[Tensor]) -> None:

@@ -197,7 +197,7 @@ class LlamaOperators(GraphBase):
         return self._op(OpKind.EMBED, name, (table, index), (1, table.shape[1]), DType.INT32)
 
     def quotient(self, x: Tensor, divisor: int, name: str = "") -> Tensor:
-        """y = x // divisor: int32 [1, 1], 0 <= x < 2^24, a power of two -> int32 [1, 1]."""
+        """y = x // divisor: int32 [1, 1], 0 <= x < 2^23, a power of two -> int32 [1, 1]."""
         name = name or self._auto_name(OpKind.QUOTIENT)
         self._require_index(name, x)
         self._require(divisor > 0 and divisor & (divisor - 1) == 0, name, x, f"{divisor} must be a power of two")
@@ -216,13 +216,15 @@ class LlamaOperators(GraphBase):
         self._require_index(name, lane)
         return self._op(OpKind.PICK, name, (row, lane), (1, 1), row.dtype)
 
-    def put(self, row: Tensor, lane: Tensor, value: Tensor, name: str = "") -> Tensor:
-        """``row`` with row[0, lane] = value: int32 [1, L], int32 [1, 1] twice -> int32 [1, L]."""
+    def put(self, cache: Tensor, index: Tensor, row: Tensor, lane: Tensor, value: Tensor, name: str = "") -> Tensor:
+        """cache[index] = ``row`` with row[0, lane] = value, in place: a state int32 [P, L], int32 [1, L], the others
+        [1, 1]; returns ``cache``.
+        """
         name = name or self._auto_name(OpKind.PUT)
-        self._require(row.shape[0] == 1 and row.dtype is DType.INT32, name, row, "must be one int32 row")
-        self._require_index(name, lane)
-        self._require_index(name, value)
-        return self._op(OpKind.PUT, name, (row, lane, value), row.shape, DType.INT32)
+        for one in (index, lane, value):
+            self._require_index(name, one)
+        self._require(row.dtype is DType.INT32, name, row, "must be int32")
+        return self._in_place(OpKind.PUT, name, cache, row, lane, value, index)
 
     def given_or(self, given: Tensor, other: Tensor, name: str = "") -> Tensor:
         """y = given if given >= 0, else other: int32 [1, 1]."""

@@ -139,8 +139,7 @@ class _Builder:
         scales = self._constant("embedding.scales", padded.reshape(-1, lanes))
         found = g.gather(scales, g.quotient(self.chosen, lanes))
         scale = g.pick(found, g.bitwise_and(self.chosen, lanes - 1), "embedding.scale")
-        ones = self._constant("ones", np.ones((1, self.shape.dim)))
-        g.assign(self.x, g.dequantise(row, ones, scale), "start")
+        g.assign(self.x, g.mul(g.to_float(row), scale), "start")
 
     def _choice(self, sampling: bool) -> Tensor:
         """The token that is given, or else that of the largest logit, or of the largest sum of logit and noise."""
@@ -173,7 +172,7 @@ class _Builder:
         g = self.g
         self._place()
         token = self._choice(sampling)
-        g.scatter(self.tokens, self.row_number, g.put(self.row, self.lane, token), "append")
+        g.put(self.tokens, self.row_number, self.row, self.lane, token, "append")
         g.output(g.assign(self.chosen, token))
         g.assign(self.position, self.following)
         g.output(self.tokens)

@@ -16,12 +16,12 @@ from compiler.lower.element_wise import ElementWise
 from compiler.lower.matmul import Matmul
 from compiler.lower.noise import Noise
 from compiler.lower.norm import InverseNorm, Quantise, RmsNorm
-from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Scatter
+from compiler.lower.position import CausalLimit, CausalMask, Gather, KvIndex, KvScatter, Put, Scatter
 from compiler.lower.rope import Rope
 from compiler.lower.rope_project import RopeCache, RopeProject
 from compiler.lower.silu import Exp2Gate, SiluMul
 from compiler.lower.softmax import Softmax
-from compiler.lower.token import Embed, GivenOr, Pick, Put, Quotient
+from compiler.lower.token import Embed, GivenOr, Pick, Quotient
 from compiler.place import Placement, overlap
 from hdl.config import LpuConfig
 

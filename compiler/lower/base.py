@@ -17,7 +17,7 @@ from compiler.place import Placement
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind, SwitchOp, Unit, UnitKind
 from hdl.isa import IntOp, MulOp, Source, can_drive, sources
 
-_INDEXED = frozenset({Kind.GATHER, Kind.SCATTER, Kind.KV_SCATTER, Kind.ROPE_CACHE, Kind.EMBED})
+_INDEXED = frozenset({Kind.GATHER, Kind.SCATTER, Kind.PUT, Kind.KV_SCATTER, Kind.ROPE_CACHE, Kind.EMBED})
 """Operators that take an index from a vector."""
 MAX_PITCH = 16
 """Largest distance of a bundle's results that is tried when its own operands collide at a smaller one."""

@@ -29,6 +29,13 @@ class _Indexed(Lowering):
                 value = v.op(IntOp.ADD, value, rows)
         return v.op(IntOp.ADD, value, Imm(tile)) if tile else value
 
+    @property
+    def passing(self) -> tuple[AddOp | RequantOp, int]:
+        """What sends an index while INT sends the row, and its latency."""
+        has_add = PipeKind.ADD in self.config.pipes
+        pipe = PipeKind.ADD if has_add else PipeKind.REQUANT
+        return AddOp.PASS if has_add else RequantOp.PASS, PIPE_LATENCY[pipe]
+
     def access(self, b: BundleBuilder, opcode: Opcode, at: Allocation, index: Flow, data: Flow) -> None:
         """GATHER or SCATTER of as many tiles as ``index`` has vectors."""
         name = f"{at.unit.name}.{'r' if opcode is Opcode.GATHER else 'w'}"
@@ -78,9 +85,7 @@ class Scatter(_Indexed):
 
     def bundles(self) -> Iterator[Bundle]:
         op = self.op
-        has_add = PipeKind.ADD in self.config.pipes
-        passing = AddOp.PASS if has_add else RequantOp.PASS
-        most, tiles = PIPE_LATENCY[PipeKind.ADD if has_add else PipeKind.REQUANT], self.placement[op.inputs[0]].tiles
+        (passing, most), tiles = self.passing, self.placement[op.inputs[0]].tiles
         for tile in range(0, tiles, most):
             yield self._bundle(passing, tile, min(most, tiles - tile))
 
@@ -96,6 +101,30 @@ class Scatter(_Indexed):
         data = v.op(IntOp.PASS, rows, count=n, earliest=place.ready - 1, to=to)
         if place.flow is None or data.flow is None or data.flow.arrival != place.flow.arrival:
             raise PipelineError(f"{op.name}: index and row do not arrive together")
+        self.access(b, Opcode.SCATTER, at, place.flow, data.flow)
+        return b.build()
+
+
+class Put(_Indexed):
+    """cache[index] = row with one lane replaced, on its way from the INT pipe; a later pitch where reads collide."""
+
+    def bundles(self) -> Iterator[Bundle]:
+        yield self.at_pitch(self._bundle)
+
+    def _bundle(self, pitch: int) -> Bundle:
+        cache, row, lane, value, index = self.op.inputs
+        at = self.placement[cache]
+        b = self.builder()
+        v, writer = Pipeline(self.config, b), f"{at.unit.name}.w"
+        v.op(IntOp.EQ, v.op(IntOp.PASS, self.over_tiles(lane, 0)), self.over_tiles(self.p.consts[0], 0))
+        new = v.op(IntOp.PASS, self.over_tiles(value, 0))
+        to = Via(writer, "stream")
+        data = v.op(IntOp.SELECT, new, self.over_tiles(row, 0), earliest=new.ready + pitch - 1, to=to)
+        passing, ahead = self.passing
+        place = v.op(passing, self.over_tiles(index, 0), earliest=data.ready - ahead, to=Via(writer, INDEX))
+        assert data.flow is not None and place.flow is not None
+        if data.flow.arrival != place.flow.arrival:
+            raise PipelineError(f"{self.op.name}: index and row do not arrive together")
         self.access(b, Opcode.SCATTER, at, place.flow, data.flow)
         return b.build()
 

@@ -7,17 +7,28 @@ from collections.abc import Iterator
 from compiler.bundle import Bundle, BundleBuilder, Flow, Width
 from compiler.ir import CompileError, DType
 from compiler.lower.base import Lowering, check_rate
-from compiler.lower.pipeline import Imm, Own, Pipeline, Reg, Via, queue_name
+from compiler.lower.pipeline import Imm, Own, Pipeline, Reg, Rows, Via, queue_name
 from compiler.lower.reduce import over_lanes
 from compiler.operands import INDEX
 from hdl.config import PipeKind, SwitchOp, UnitKind
 from hdl.isa import LW_TO_IW, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, timing
 
+MAGIC = 1 << 23
+"""2^23 as an fp32 has the weight 1 in its last bit: an integer below stands there as it is."""
 
-def quotient(v: Pipeline, x: Reg, divisor: int, factor: int = 1) -> Reg:
-    """x // divisor * factor of an int32 in the INT register, for a power of two; exact in fp32 below 2^24."""
-    multiple = v.op(AddOp.I2F, v.op(IntOp.AND, x, Imm(-divisor)))
-    return v.op(SfuOp.F2I, v.op(MulOp.FMUL, multiple, Imm.of(factor / divisor)))
+
+def quotient(v: Pipeline, x: Reg, divisor: int, factor: int = 1, to: Rows | None = None) -> Reg:
+    """x // divisor * factor of an int32 in the INT register, 0 <= x < 2^23, for a power of two.
+
+    Where the factor divides it, a sum moves the last bit to the weight of their quotient.
+    """
+    multiple = v.op(IntOp.AND, x, Imm(-divisor))
+    if divisor % factor:
+        product = v.op(MulOp.FMUL, v.op(AddOp.I2F, multiple), Imm.of(factor / divisor))
+        return v.op(IntOp.PASS, v.op(SfuOp.F2I, product), to=to)
+    number = v.op(IntOp.OR, multiple, Imm.of(MAGIC))
+    moved = v.op(AddOp.FADD, number, Imm.of(MAGIC * (divisor // factor) - MAGIC))
+    return v.op(IntOp.AND, moved, Imm(MAGIC - 1), to=to)
 
 
 class Quotient(Lowering):
@@ -26,8 +37,7 @@ class Quotient(Lowering):
     def bundles(self) -> Iterator[Bundle]:
         b = self.builder()
         v = Pipeline(self.config, b)
-        found = quotient(v, v.op(IntOp.PASS, self.over_tiles(self.p.x, 0)), self.op.number)
-        v.op(IntOp.PASS, found, to=self.to(self.p.output, 0))
+        quotient(v, v.op(IntOp.PASS, self.over_tiles(self.p.x, 0)), self.op.number, to=self.to(self.p.output, 0))
         yield b.build()
 
 
@@ -45,20 +55,6 @@ class Pick(Lowering):
         value = v.op(IntOp.PICK, chosen, self.over_tiles(row, 0), imm=least)
         value = over_lanes(self, v, IntOp.FMAX if is_float else IntOp.MAX, value)
         v.op(IntOp.PASS, value, to=self.to(self.p.output, 0))
-        yield b.build()
-
-
-class Put(Lowering):
-    """One lane of a row replaced."""
-
-    def bundles(self) -> Iterator[Bundle]:
-        row, lane, value = self.op.inputs
-        one_tile(self, row.shape[1])
-        b = self.builder()
-        v = Pipeline(self.config, b)
-        v.op(IntOp.EQ, v.op(IntOp.PASS, self.over_tiles(lane, 0)), self.over_tiles(self.p.consts[0], 0))
-        new = v.op(IntOp.PASS, self.over_tiles(value, 0))
-        v.op(IntOp.SELECT, new, self.over_tiles(row, 0), to=self.to(self.p.output, 0))
         yield b.build()
 
 
@@ -100,7 +96,7 @@ class Embed(Lowering):
         table = self.placement[self.op.inputs[0]]
         steps, n = config.tile_load_cycles, self.tiles * config.tile_load_cycles
         token = v.op(IntOp.PASS, self.over_tiles(self.op.inputs[1], 0))
-        first = v.op(IntOp.PASS, quotient(v, token, config.lanes, n))
+        first = quotient(v, token, config.lanes, n)
         reader = f"{table.unit.name}.r"
         index = v.op(IntOp.PASS, Own(first), count=n, to=Via(reader, INDEX))
         assert index.flow is not None
