@@ -16,8 +16,8 @@ Compiler = Callable[[LpuConfig, Graph, int, int], CompiledProgram]
 """``compile_graph``, or what stands for it: config, graph, steps, effort."""
 SIZES = (32, 64, 128, 256)
 """Buckets, where the context is longer."""
-EFFORT = 2000
-"""Orders that the scheduler tries: 5 ms each, a few percent of the cycles."""
+EFFORT = 6000
+"""Orders that the scheduler tries: 2 to 4 ms each, a few percent of the cycles."""
 
 
 @dataclass(frozen=True)
