@@ -4,9 +4,9 @@ A bundle computes one output tile of up to acc_rows activation rows. For each k 
 cycle of the first feed; feeds follow every max(tile_load_cycles, rows * abc_cycles) cycles, so loads hide behind feeds.
 A row by itself, and every row where tiles come as fast as they are multiplied, has all its k tiles in one instruction.
 
-Of such a row with at most acc_rows output tiles a bundle computes all of them, k tile by k tile, unless the row is a
-state, which is there as a whole: nothing but the last feed of each waits for the last k tile, and their sums leave one
-right after the other.
+Of such a row with at most acc_rows output tiles a bundle computes all of them, k tile by k tile, if the row is a
+temporary, which comes tile by tile: nothing but the last feed of each waits for the last k tile, and their sums leave
+one right after the other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Matmul(Lowering):
         self._pitch = config.abc_cycles if max(self.blocks) > 1 else 1
 
     def bundles(self) -> Iterator[Bundle]:
-        if self.is_fast and not self.p.x.mutable and 1 < self.out.tiles <= self.config.acc_rows:
+        if self.is_fast and self._comes_late and 1 < self.out.tiles <= self.config.acc_rows:
             for m in range(self.p.x.shape[0]):
                 yield self.at_pitch(partial(self._row, m))
             return
@@ -58,6 +58,11 @@ class Matmul(Lowering):
         to = partial(self.to, m=m, tile=tile, stride=self.out.tiles)
         chain(Pipeline(self.config, b), self.p.stages, sums, operand, to, self.p.output, rows, pitch)
         return b.build()
+
+    @property
+    def _comes_late(self) -> bool:
+        x = self.placement.shared.get(self.p.x, self.p.x)
+        return self.placement.kinds[x] == "temp"
 
     def _row(self, m: int, pitch: int) -> Bundle:
         """All output tiles of row m, their sums ``pitch`` cycles apart."""
