@@ -9,6 +9,7 @@ queue q    one machine that executes the uses of q, each not before its head, fo
 Before the queues are looked at, heads are raised where all that a bundle needs cannot have gone through a queue
 earlier: the same one machine, with the distance to that bundle instead of the tail (Carlier and Pinson, 1989). That is
 tried for CUTS bundles, those that most of the others come before or after, such as the norm that opens each layer.
+Tails are heads of the program run backwards, and raised like them.
 """
 
 from __future__ import annotations
@@ -60,16 +61,14 @@ class Job:
 
 def bounds(config: LpuConfig, bundles: Sequence[Bundle]) -> Bounds:
     """The bounds of ``bundles``, given in program order."""
-    needs = needs_of(config, bundles)
-    tails = [bundle.length for bundle in bundles]
-    for number in reversed(range(len(bundles))):
-        for producer, lag in needs[number].items():
-            tails[producer] = max(tails[producer], lag + tails[number])
-    heads = _chained([0] * len(bundles), needs, 0)
-    data = max((head + tail for head, tail in zip(heads, tails, strict=True)), default=0)
-    uses = _uses(config, bundles)
-    heads = raised(heads, needs, uses)
-    queues = {name: one_machine(_jobs(mine, heads, dict(enumerate(tails)))) for name, mine in uses.items()}
+    needs, uses, lengths = needs_of(config, bundles), _uses(config, bundles), [bundle.length for bundle in bundles]
+    back = backwards(needs, lengths), _uses_backwards(uses, lengths)
+    zeros = [0] * len(bundles)
+    by_data = zip(_chained(zeros, needs, 0), lengths, reversed(_chained(zeros, back[0], 0)), strict=True)
+    data = max(map(sum, by_data), default=0)
+    heads, after = raised(needs, uses), reversed(raised(*back))
+    tails = {number: length + rest for number, (length, rest) in enumerate(zip(lengths, after, strict=True))}
+    queues = {name: one_machine(_jobs(mine, heads, tails)) for name, mine in uses.items()}
     drain = config.superlanes
     return Bounds(data + drain, {name: cycles + drain for name, cycles in queues.items()})
 
@@ -119,14 +118,32 @@ def _jobs(uses: Sequence[Use], heads: Sequence[int], tails: Lags) -> list[Job]:
     return [Job(heads[use.bundle] + use.begin, use.busy, tails[use.bundle] - use.end) for use in found]
 
 
-def raised(heads: Sequence[int], needs: Sequence[Lags], uses: Mapping[str, Sequence[Use]]) -> list[int]:
-    """``heads``, higher where queues cannot have done in time what a bundle needs."""
+def backwards(needs: Sequence[Lags], lengths: Sequence[int]) -> list[Lags]:
+    """What bundles need where the last one is the first and time runs from their ends to their starts."""
+    last, found = len(needs) - 1, [dict[int, int]() for _ in needs]
+    for number, producers in enumerate(needs):
+        for producer, lag in producers.items():
+            found[last - producer][last - number] = lag + lengths[number] - lengths[producer]
+    return list(found)
+
+
+def _uses_backwards(uses: Mapping[str, Sequence[Use]], lengths: Sequence[int]) -> dict[str, list[Use]]:
+    last = len(lengths) - 1
+    return {
+        name: [Use(last - u.bundle, lengths[u.bundle] - u.end, lengths[u.bundle] - u.begin, u.busy) for u in mine]
+        for name, mine in uses.items()
+    }
+
+
+def raised(needs: Sequence[Lags], uses: Mapping[str, Sequence[Use]]) -> list[int]:
+    """Heads, higher than the longest chains where queues cannot have done in time what a bundle needs."""
+    heads = _chained([0] * len(needs), needs, 0)
     for cut in _cuts(needs):
         distances = _distances(needs, cut)
         least = max((one_machine(_jobs(mine, heads, distances)) for mine in uses.values()), default=0)
         if least > heads[cut]:
             heads = _chained([*heads[:cut], least, *heads[cut + 1 :]], needs, cut + 1)
-    return list(heads)
+    return heads
 
 
 def _chained(heads: Sequence[int], needs: Sequence[Lags], first: int) -> list[int]:

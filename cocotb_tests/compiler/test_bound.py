@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from compiler.bound import Job, Use, one_machine, raised
+from compiler.bound import Job, Use, backwards, one_machine, raised
 
 
 def least_of_all_orders(jobs: list[Job]) -> int:
@@ -45,5 +45,17 @@ def test_heads_are_raised_where_all_have_to_pass() -> None:
     needs = [{}, {}, {}, {0: 10, 1: 10, 2: 10}, {3: 1}, {3: 1}]
     uses = {"q": [Use(number, 0, 4, 4) for number in (0, 1, 2, 4, 5)], "other": [Use(3, 0, 1, 1)]}
     by_data = [0, 0, 0, 10, 11, 11]
-    assert raised(by_data, needs, uses) == [0, 0, 0, 18, 19, 19]
-    assert raised(by_data, needs, {"other": uses["other"]}) == by_data
+    assert raised(needs, uses) == [0, 0, 0, 18, 19, 19]
+    assert raised(needs, {"other": uses["other"]}) == by_data
+
+
+def test_tails_are_raised_like_heads() -> None:
+    """The same from its end: the last two bundles cannot both be on the queue in the 4 cycles after the fourth begins.
+
+    It ends 5 cycles before the end of all then, as 9 is the least from its start to that.
+    """
+    needs = backwards([{}, {}, {}, {0: 10, 1: 10, 2: 10}, {3: 1}, {3: 1}], [4] * 6)
+    assert needs == [{}, {}, {0: 1, 1: 1}, {2: 10}, {2: 10}, {2: 10}]
+    uses = {"q": [Use(number, 0, 4, 4) for number in (0, 1, 3, 4, 5)]}
+    assert raised(needs, uses) == [0, 0, 5, 15, 15, 15]
+    assert backwards([{}, {0: 3}], [5, 1]) == [{}, {0: -1}]
