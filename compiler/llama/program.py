@@ -16,7 +16,7 @@ Compiler = Callable[[LpuConfig, Graph, int, int], CompiledProgram]
 """``compile_graph``, or what stands for it: config, graph, steps, effort."""
 SIZES = (32, 64, 128, 256)
 """Buckets, where the context is longer."""
-EFFORT = 6000
+EFFORT = 10_000
 """Orders that the scheduler tries: 2 to 4 ms each, a few percent of the cycles."""
 
 
