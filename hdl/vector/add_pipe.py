@@ -178,8 +178,9 @@ def _round(m: Module, total: data.View[data.StructLayout]) -> Value:
         rounded.eq(add_carry(Cat(by_one[8:31], total.exponent), Cat(Const(0, 23), places), up)),
         before.eq(total.exponent + places),
     ]
-    # The exponent before rounding is there earlier; an even one has grown where its lowest bit is 1 afterwards.
+    # The exponent before rounding is there earlier; one of 254 has grown where its lowest bit is 1 afterwards. A sum
+    # below 2^-126 is exact, as its addends are multiples of 2^-149.
     grown, nonzero = rounded[23], by_two[30:].any()
-    tiny = ~total.exact & (((before == 0) & ~grown) | before[-1] | ~nonzero)
+    tiny = ~total.exact & ((before == 0) | before[-1] | ~nonzero)
     over = ~total.exact & ((before[:8] == 255) | (before[:8] == 254) & grown)
     return pack(total.sign & nonzero, rounded[23:31], rounded[:23], total.nan, tiny, tiny | over)
