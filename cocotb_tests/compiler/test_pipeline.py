@@ -71,6 +71,17 @@ def test_a_result_is_taken_when_it_leaves_its_pipe(trial: Trial) -> None:
     assert not trial.b._holds
 
 
+def test_a_register_that_is_sent_again_and_again_stays_until_it_comes_back() -> None:
+    """With a latency of 2, the second of the elements takes what was there before the first one as well."""
+    config = SMALL.replace(operand_registers=(PipeKind.INT,))
+    b = BundleBuilder(config, "op")
+    v = Pipeline(config, b)
+    first = v.op(IntOp.ADD, rows(0), Imm(1))
+    v.op(IntOp.PASS, Own(first), count=4)
+    assert [slot.cycle for slot, _ in b._slots if slot.queue.name == "vxm0.i"] == [0, 2]
+    assert [(h.resource, h.cycle, h.length) for h in b._holds] == [("vxm0.i", 1, 1)]
+
+
 def test_the_later_of_two_operands_decides_and_the_other_register_is_held(trial: Trial) -> None:
     v = trial.v
     waiting = v.op(IntOp.PASS, rows(0))

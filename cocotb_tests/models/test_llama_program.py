@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.check import STORY_MODEL
 from cocotb_tests.models.llama_files import ak42_bytes, random_llama, small_shape, tokenizer_bytes
+from compiler.build import compile_graph
 from compiler.evaluate import evaluate
 from compiler.image import tensor_addresses
 from compiler.ir import CompileError
@@ -19,11 +21,12 @@ from compiler.llama.quantised import quantise_llama
 from golden.llama import reference
 from golden.operators import OperatorError
 from hdl.config import LpuConfig, UnitKind, preset
-from models.llama.generate import Request, check_request, first_states, start_counter
+from models.llama.generate import Request, check_request, first_states, golden_run, start_counter
 from models.llama.model import LlamaShape, ModelError
 from models.llama.perplexity import compare
 from models.llama.prepare import NAMES, load_ranges, measured, prepare, save_ranges, sequences
 from models.llama.tokenizer import BinTokenizer
+from sim.compare import golden_image
 from sim.session import moved_constants
 
 SMALL = preset("small")
@@ -262,3 +265,13 @@ def test_perplexities_are_those_of_each_model_alone(buckets: Buckets) -> None:
     assert abs(found.difference) < 0.2
     with pytest.raises(ModelError, match="text of less than two tokens"):
         compare(MODEL, buckets, [[1]])
+
+
+def test_a_token_on_the_core_of_a_board() -> None:
+    """The shipped model's on `ulx3s`: its codes are in the second half of a tile, and INT has a latency of 2."""
+    board = Buckets(preset("ulx3s"), prepare(STORY_MODEL).quantised, 32)
+    image = compile_graph(board.config, board.graph(32), 1).image
+    states = first_states(board, Request((495,), 1))
+    found, _ = golden_image(image, states, ["logits"])
+    logits = golden_run(board, Launch(0, 1, 32), states)["logits"]
+    assert np.array_equal(found["logits"].ravel()[: logits.size], logits.ravel())

@@ -285,6 +285,10 @@ class _Use:
                 produced = reg.ready - latency + i * reg.pitch
                 yield reg.pipe, set(range(produced + 1, taken - latency + 1))
         for own in (o.reg for o in self.operands.values() if isinstance(o, Own)):
+            if own.count * self.pitch < pipe_latency(self.config, own.pipe):
+                # Elements that come before the first of them is back take what ``own`` left.
+                last = own.element(own.count - 1).ready - pipe_latency(self.config, own.pipe)
+                yield own.pipe, set(range(last + 1, start))
             for i in range(self.count - own.count):
                 issue = start + i * self.pitch
                 yield (
