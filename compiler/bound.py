@@ -62,7 +62,7 @@ class Job:
 def bounds(config: LpuConfig, bundles: Sequence[Bundle]) -> Bounds:
     """The bounds of ``bundles``, given in program order."""
     needs, uses, lengths = needs_of(config, bundles), _uses(config, bundles), [bundle.length for bundle in bundles]
-    back = backwards(needs, lengths), _uses_backwards(uses, lengths)
+    back = backwards(needs, lengths), uses_backwards(uses, lengths)
     zeros = [0] * len(bundles)
     by_data = zip(_chained(zeros, needs, 0), lengths, reversed(_chained(zeros, back[0], 0)), strict=True)
     data = max(map(sum, by_data), default=0)
@@ -127,7 +127,8 @@ def backwards(needs: Sequence[Lags], lengths: Sequence[int]) -> list[Lags]:
     return list(found)
 
 
-def _uses_backwards(uses: Mapping[str, Sequence[Use]], lengths: Sequence[int]) -> dict[str, list[Use]]:
+def uses_backwards(uses: Mapping[str, Sequence[Use]], lengths: Sequence[int]) -> dict[str, list[Use]]:
+    """Uses of those bundles, from their ends to their starts."""
     last = len(lengths) - 1
     return {
         name: [Use(last - u.bundle, lengths[u.bundle] - u.end, lengths[u.bundle] - u.begin, u.busy) for u in mine]

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from compiler.bound import Job, Use, backwards, one_machine, raised
+from compiler.bound import Job, Use, backwards, one_machine, raised, uses_backwards
 
 
 def least_of_all_orders(jobs: list[Job]) -> int:
@@ -59,3 +59,5 @@ def test_tails_are_raised_like_heads() -> None:
     uses = {"q": [Use(number, 0, 4, 4) for number in (0, 1, 3, 4, 5)]}
     assert raised(needs, uses) == [0, 0, 5, 15, 15, 15]
     assert backwards([{}, {0: 3}], [5, 1]) == [{}, {0: -1}]
+    uses = {"q": [Use(0, 1, 3, 2), Use(1, 0, 1, 1)]}
+    assert uses_backwards(uses, [5, 1]) == {"q": [Use(1, 2, 4, 2), Use(0, 0, 1, 1)]}

@@ -29,6 +29,7 @@ MAGNITUDES = (
     *(0x1F800000, 0x20000000, 0x33800000, 0x34000000),  # 2^-64, 2^-63, 2^-24, 2^-23
     *(0x3F000000, 0x3F7FFFFF, 0x3F800000, 0x3F800001, 0x3FFFFFFF, 0x40000000),  # around 1
     *(0x4B000000, 0x4B7FFFFF, 0x4B800000, 0x4B800001),  # 2^23, around 2^24
+    *(0x72FFFFFF, 0x73000000),  # around half a unit of the largest normal's last place: below it, and up to 2^128
     *(0x7E800000, 0x7EFFFFFF, 0x7F000000, 0x7F7FFFFF),  # largest normals
     *(0x7F800000, 0x7F800001, 0x7FC00000, 0x7FFFFFFF),  # infinity, NaNs
 )

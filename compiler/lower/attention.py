@@ -20,25 +20,7 @@ from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows, queue_name
 from compiler.lower.reduce import within_superlanes
 from compiler.place import Allocation, Placement
 from hdl.config import LpuConfig, PipeKind, SwitchOp, UnitKind
-from hdl.isa import (
-    LW_TO_IW,
-    PIPE_LATENCY,
-    AddOp,
-    Instruction,
-    IntOp,
-    MulOp,
-    Opcode,
-    QueueKind,
-    SfuOp,
-    pipe_latency,
-    timing,
-)
-
-BLOCK = PIPE_LATENCY[PipeKind.ADD]
-"""Tiles of scores that follow one another: the ADD pipe takes each again, for the mask, when it leaves it.
-
-With idle cycles between them, there is room for fewer until the first one has to be taken.
-"""
+from hdl.isa import LW_TO_IW, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, pipe_latency, timing
 
 PAIR = 2
 """Tiles of probabilities that follow one another: few, to fit between the blocks of scores."""
@@ -64,7 +46,9 @@ class Attention(Lowering):
         self.free = self.op.first // config.superlane_lanes
         self.groups = self.free + self.mask.shape[1] // config.lanes
         self.steps = config.tile_load_cycles
-        self.block = max(1, BLOCK // self.steps)
+        # Tiles of scores that follow one another: the ADD pipe takes each again, for the mask, when it leaves it. With
+        # idle cycles between them, there is room for fewer until the first one has to be taken.
+        self.block = max(1, pipe_latency(config, PipeKind.ADD) // self.steps)
         self.shared = self.rows // self.heads * config.lanes // self.keys.shape[1]
 
     def bundles(self) -> Iterator[Bundle]:

@@ -178,9 +178,9 @@ def _round(m: Module, total: data.View[data.StructLayout]) -> Value:
         rounded.eq(add_carry(Cat(by_one[8:31], total.exponent), Cat(Const(0, 23), places), up)),
         before.eq(total.exponent + places),
     ]
-    # The exponent before rounding is there earlier; one of 254 has grown where its lowest bit is 1 afterwards. A sum
-    # below 2^-126 is exact, as its addends are multiples of 2^-149.
-    grown, nonzero = rounded[23], by_two[30:].any()
+    # The exponent before rounding is there earlier, and tells the same: a sum below 2^-126 is exact, as its addends are
+    # multiples of 2^-149, and one that rounds up to 2^128 is the word of infinity.
+    nonzero = by_two[30:].any()
     tiny = ~total.exact & ((before == 0) | before[-1] | ~nonzero)
-    over = ~total.exact & ((before[:8] == 255) | (before[:8] == 254) & grown)
+    over = ~total.exact & (before[:8] == 255)
     return pack(total.sign & nonzero, rounded[23:31], rounded[:23], total.nan, tiny, tiny | over)
