@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from cocotb_tests.models.llama_files import random_llama, small_shape
+from compiler.build import compile_graph
 from compiler.llama.budget import check_budget
 from compiler.llama.program import Buckets
 from compiler.llama.quantised import quantise_llama
@@ -21,13 +22,16 @@ from models.llama.prepare import measured
 SHAPE = small_shape(dim=288, hidden=768, layers=6, heads=12, kv_heads=6, vocabulary=512, context=64)
 PROMPT = (1, 5, 7)
 TOKENS = 4
+EFFORT = 200
+"""Orders that the scheduler tries: what is shown here is the match, not the last percent of the cycles."""
 
 
 def main() -> None:
     config, model = preset("medium"), random_llama(SHAPE, seed=1)
     check_budget(config, SHAPE, model.is_tied, SHAPE.context)
     texts = [[1, *np.random.default_rng(seed).integers(3, SHAPE.vocabulary, 60).tolist()] for seed in range(2)]
-    buckets = Buckets(config, quantise_llama(model, measured(model, texts)), sizes=())
+    quantised = quantise_llama(model, measured(model, texts))
+    buckets = Buckets(config, quantised, sizes=(), compiler=lambda *what: compile_graph(*what[:3], EFFORT))
     start = time.perf_counter()
     for run in generate(buckets, Request(PROMPT, TOKENS), steps=len(PROMPT) + TOKENS - 1):
         figures = f"{run.launch.steps} positions, {run.cycles:,} cycles, {run.predicted:,} predicted"
