@@ -20,7 +20,7 @@ from models.llama.load import read_shape
 from models.llama.model import ModelError
 from models.llama.prepare import Prepared, prepare
 from sim.build import build
-from sim.programs import kept_program
+from sim.programs import keep_programs, kept_program
 from sim.run import Player
 
 LAUNCH_TOKENS = 4
@@ -124,12 +124,13 @@ def compile_and_build(console: Console, buckets: Buckets, request: Request) -> N
 def compile_programs(console: Console, buckets: Buckets, request: Request) -> None:
     """All programs that a request needs. Raises ModelError, CompileError."""
     check_request(buckets, request)
-    launches = list(buckets.plan(request.steps, LAUNCH_TOKENS))
+    wanted = dict.fromkeys((launch.bucket, launch.steps) for launch in buckets.plan(request.steps, LAUNCH_TOKENS))
+    jobs = [buckets.job(*one) for one in sorted(wanted, reverse=True)]  # those that take longest first
     try:
-        with console.status("") as status:
-            for launch in launches:
-                status.update(f"compiling for positions below {launch.bucket}")
-                buckets.program(launch.bucket, launch.steps)
+        with console.status("looking for the programs") as status:
+            keep_programs(jobs, lambda left: status.update(f"compiling, {left} of {len(jobs)} programs to go"))
+        for one in wanted:
+            buckets.program(*one)
     except CompileError as error:
         head, _, rest = str(error).partition("\n")
         if not rest:

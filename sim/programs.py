@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import multiprocessing
+import os
 import pickle
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,16 +22,46 @@ from sim.build import CACHE, ROOT
 from sim.files import write_atomically
 
 FOLDER = CACHE / "programs"
+Job = tuple[LpuConfig, Graph, int | None, int]
+"""What a program is compiled from: config, graph, steps, effort."""
 SOURCES = ("compiler", "hdl/isa", "hdl/config.py", "golden")
 """What the compiler is made of, its verifier included."""
 
 
 def kept_program(config: LpuConfig, graph: Graph, steps: int | None = None, effort: int = 0) -> CompiledProgram:
     """What ``compile_graph`` gives, compiled when it is not there. Raises CompileError, which is not kept."""
-    path = FOLDER / f"{graph.name}-{_key(config, graph, steps, effort)}.pickle"
+    path = _path((config, graph, steps, effort))
     if (kept := _read(path)) is not None:
         return kept
-    program = compile_graph(config, graph, steps, effort)
+    return _keep(path, compile_graph(config, graph, steps, effort))
+
+
+def keep_programs(jobs: Sequence[Job], tell: Callable[[int], None] = lambda left: None) -> None:
+    """Compile those that are not there, as many at a time as there are processors, the first ones first.
+
+    ``tell`` is told how many are left to do. Raises the CompileError of one that does not compile.
+    """
+    missing = [job for job in jobs if _read(_path(job)) is None]
+    workers = min(len(missing), os.cpu_count() or 1)
+    if workers < 2:
+        for done, job in enumerate(missing):
+            tell(len(missing) - done)
+            kept_program(*job)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
+        tell(len(missing))
+        paths = {pool.submit(compile_graph, *job): _path(job) for job in missing}
+        for done, future in enumerate(as_completed(paths), 1):
+            _keep(paths[future], future.result())
+            tell(len(missing) - done)
+
+
+def _path(job: Job) -> Path:
+    return FOLDER / f"{job[1].name}-{_key(*job)}.pickle"
+
+
+def _keep(path: Path, program: CompiledProgram) -> CompiledProgram:
     write_atomically(path, pickle.dumps(program, pickle.HIGHEST_PROTOCOL))
     return program
 

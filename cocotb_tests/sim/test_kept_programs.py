@@ -11,7 +11,7 @@ import sim.programs
 from compiler.build import CompiledProgram, compile_graph
 from compiler.ir import CompileError, Graph
 from hdl.config import LpuConfig, preset
-from sim.programs import kept_program
+from sim.programs import Job, keep_programs, kept_program
 
 DUO = preset("duo")
 
@@ -73,3 +73,29 @@ def test_what_cannot_be_compiled_leaves_nothing(compiled: list[str], tmp_path: P
     with pytest.raises(CompileError):
         kept_program(DUO, Graph("empty"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_programs_compiled_side_by_side_are_those_of_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sim.programs, "FOLDER", tmp_path)
+    jobs: list[Job] = [(DUO, graph(weight), None, 0) for weight in (1, 2, 3)]
+    monkeypatch.setattr(sim.programs.os, "cpu_count", lambda: 2)
+    told: list[int] = []
+    keep_programs(jobs, told.append)
+    assert told == [3, 2, 1, 0]
+    monkeypatch.setattr(sim.programs, "compile_graph", None)  # they are there
+    for job in jobs:
+        fresh, kept = compile_graph(*job), kept_program(*job)
+        assert kept.image.programs == fresh.image.programs and kept.image.cycles == fresh.image.cycles
+
+
+@pytest.mark.parametrize("processors", [1, 2])
+def test_what_does_not_compile_is_told_and_not_kept(
+    processors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sim.programs, "FOLDER", tmp_path)
+    monkeypatch.setattr(sim.programs.os, "cpu_count", lambda: processors)
+    with pytest.raises(CompileError, match="graph 'empty': 0 operators"):
+        keep_programs([(DUO, Graph("empty"), None, 0), (DUO, graph(), None, 0)])
+    assert not list(tmp_path.glob("empty*"))

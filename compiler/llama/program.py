@@ -88,11 +88,15 @@ class Buckets:
         graph = self.graph(self.sizes[0])
         return tuple(dict.fromkeys(t.name for op in graph.ops for t in (*op.inputs, op.output) if t.mutable))
 
+    def job(self, bucket: int, steps: int) -> tuple[LpuConfig, Graph, int, int]:
+        """What a program is compiled from: config, graph, steps, effort."""
+        return self.config, self.graph(bucket), steps, EFFORT
+
     def program(self, bucket: int, steps: int) -> CompiledProgram:
         """``steps`` tokens in one run. Raises CompileError where the model does not fit or states would move."""
         key = bucket, steps
         if key not in self._programs:
-            program = self._compiler(self.config, self.graph(bucket), steps, EFFORT)
+            program = self._compiler(*self.job(bucket, steps))
             self._check_states(program)
             self._programs[key] = program
         return self._programs[key]
