@@ -5,8 +5,8 @@ keys has the S keys of a group once for each superlane, so that scores and proba
 values has, for superlane c, channels of superlane c alone, turned into weight rows by the switch. Sums of probabilities
 come from the matrix unit as well, by a tile of ones.
 
-A row of few groups goes to its probabilities in one trip. A longer one stops in SRAM when its largest score is known:
-that of each lane is carried from block to block of its groups.
+A row of scores stops in SRAM until its largest one is known: that of each lane is carried from block to block of its
+groups. Bundles are short, so that those of other heads fit between them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,8 @@ from compiler.place import Allocation, Placement
 from hdl.config import LpuConfig, PipeKind, SwitchOp, UnitKind
 from hdl.isa import LW_TO_IW, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, pipe_latency, timing
 
-PAIR = 2
-"""Tiles of probabilities that follow one another: few, to fit between the blocks of scores."""
-TURN = 5
-"""Cycles from one head to the next in one trip, besides two a group: one that comes closer makes the third wait longer.
-
-INT is busy with the largest power for 4 cycles and one for each group, and again for each group's codes later.
-"""
+BLOCK = 2
+"""Groups of a bundle, of scores and of probabilities: in longer ones there is no room for those of other heads."""
 CODES = 127
 """The largest code of a probability."""
 
@@ -46,9 +41,8 @@ class Attention(Lowering):
         self.free = self.op.first // config.superlane_lanes
         self.groups = self.free + self.mask.shape[1] // config.lanes
         self.steps = config.tile_load_cycles
-        # Tiles of scores that follow one another: the ADD pipe takes each again, for the mask, when it leaves it. With
-        # idle cycles between them, there is room for fewer until the first one has to be taken.
-        self.block = max(1, pipe_latency(config, PipeKind.ADD) // self.steps)
+        # The ADD pipe takes each score again, for the mask, when the score leaves it.
+        self.block = max(1, min(BLOCK, pipe_latency(config, PipeKind.ADD) // self.steps, self.groups // 2))
         self.shared = self.rows // self.heads * config.lanes // self.keys.shape[1]
 
     def bundles(self) -> Iterator[Bundle]:
@@ -56,8 +50,8 @@ class Attention(Lowering):
             for group in range(0, self.groups, self.block):
                 yield self._scores(r, group, min(self.block, self.groups - group))
         for r in range(self.rows):
-            for group in range(0, self.groups if self.groups > self.block else 0, PAIR):
-                yield self._probabilities(r, group, min(PAIR, self.groups - group))
+            for group in range(0, self.groups, BLOCK):
+                yield self._probabilities(r, group, min(BLOCK, self.groups - group))
         for r in range(self.rows):
             yield self._product(r)
 
@@ -67,7 +61,7 @@ class Attention(Lowering):
     # --------------------------------------------------------------- vector unit
 
     def _scores(self, r: int, group: int, n: int) -> Bundle:
-        """Powers of some groups, with the last ones the reciprocal of the largest; of a short row the codes as well."""
+        """Powers of some groups; with the last ones, the factor that makes 127 of the largest."""
         b = self.builder(f"scores {group}")
         v = Pipeline(self.config, b)
         powers = self._powers(b, v, r, group, n)
@@ -76,10 +70,7 @@ class Attention(Lowering):
             return b.build()
         largest = within_superlanes(self, v, IntOp.FMAX, self._largest(v, powers, r, group, None))
         step = v.op(MulOp.FMUL, largest, Imm.of(1 / CODES))
-        inverse = v.op(SfuOp.RECIP, step, to=self.to(self.inverse, r) if group else None)
-        if not group:
-            self._codes(v, r, 0, n, inverse)
-            b.hold(f"{self.p.name}.turn", 0, 2 * n + TURN)
+        v.op(SfuOp.RECIP, step, to=self.to(self.inverse, r))
         return b.build()
 
     def _powers(self, b: BundleBuilder, v: Pipeline, r: int, group: int, n: int) -> list[Reg]:
@@ -109,13 +100,11 @@ class Attention(Lowering):
         return largest
 
     def _probabilities(self, r: int, group: int, n: int) -> Bundle:
+        """Codes of the powers of some groups."""
         b = self.builder(f"probabilities {group}")
-        self._codes(Pipeline(self.config, b), r, group, n, self.over_tiles(self.inverse, r))
+        v, powers, to = Pipeline(self.config, b), self.over_tiles(self.powers, r, group), self.to(self.codes, r, group)
+        v.op(IntOp.F2I8, v.op(MulOp.FMUL, powers, self.over_tiles(self.inverse, r), count=n), count=n, to=to)
         return b.build()
-
-    def _codes(self, v: Pipeline, r: int, group: int, n: int, inverse: Reg | Rows) -> None:
-        powers, to = self.over_tiles(self.powers, r, group), self.to(self.codes, r, group)
-        v.op(IntOp.F2I8, v.op(MulOp.FMUL, powers, inverse, count=n), count=n, to=to)
 
     def _product(self, r: int) -> Bundle:
         """Both products of the probabilities, with ones and with the values, and the quotient of their results."""

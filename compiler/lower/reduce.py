@@ -2,7 +2,9 @@
 
 The order of a sum is that of ``golden.operators.row_sum``, the same for every number of lanes: rows of 64 in sequence,
 then halves. With fewer than 64 lanes, tile t adds to the tile 64/L before it, which has just left the ADD pipe when
-tiles follow at a pitch of latency * L / 64. Terms are not negative, so a missing tile is a +0.0 that need not be added.
+tiles follow at a pitch of latency * L / 64. With 8 lanes no pitch is that small: there are only rows of up to 64, and
+tile t adds to the tile four before it, the first of the halves. Terms are not negative, so a missing tile is a +0.0
+that need not be added.
 """
 
 from __future__ import annotations
@@ -22,12 +24,23 @@ def sum_pitch(config: LpuConfig) -> int:
         raise CompileError(f"config '{config.name}': lanes = {config.lanes}: fp32 sums need a divisor of {SUM_WIDTH}")
     if PipeKind.ADD in config.operand_registers:
         raise CompileError(f"config '{config.name}': operand_registers: fp32 sums need an ADD pipe without them")
-    return PIPE_LATENCY[PipeKind.ADD] * config.lanes // SUM_WIDTH
+    return max(1, PIPE_LATENCY[PipeKind.ADD] * config.lanes // SUM_WIDTH)
+
+
+def _classes(config: LpuConfig, count: int) -> int:
+    """Tiles between one and that which it adds to."""
+    apart = SUM_WIDTH // config.lanes
+    if apart > PIPE_LATENCY[PipeKind.ADD]:
+        if count > apart or apart > 2 * PIPE_LATENCY[PipeKind.ADD]:
+            rule = f"at most {SUM_WIDTH} elements with 8 lanes, any number with more"
+            raise CompileError(f"config '{config.name}': fp32 sum of {count * config.lanes} elements: must be {rule}")
+        apart = PIPE_LATENCY[PipeKind.ADD]
+    return min(apart, count)
 
 
 def sum_row(low: Lowering, v: Pipeline, terms: Reg) -> Reg:
     """The sum of all tiles and lanes of ``terms``, which follow at :func:`sum_pitch`, in every lane."""
-    classes = min(SUM_WIDTH // low.config.lanes, terms.count)
+    classes = _classes(low.config, terms.count)
     sums = v.op(AddOp.PASS, terms.element(0, classes), count=classes, pitch=terms.pitch)
     if terms.count > classes:
         rest = terms.count - classes
