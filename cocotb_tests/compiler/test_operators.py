@@ -18,6 +18,7 @@ from hdl.config import LpuConfig, MemoryGroup, preset
 NANO, SMALL, DUO, MEDIUM = (preset(name) for name in ("tiny", "small", "duo", "medium"))
 ONE_GROUP = SMALL.replace(name="one", data_groups=(MemoryGroup(4, 1024),), data_groups_per_position=1)
 """All operands in one data group: no two reads in the same cycle."""
+EIGHT = SMALL.replace(name="eight", lanes=8, weight_streams=8, weight_groups=(MemoryGroup(8, 1024),), acc_rows=8)
 cores = pytest.mark.parametrize("config", [SMALL, DUO], ids=lambda config: config.name)
 all_cores = pytest.mark.parametrize("config", [SMALL, DUO, MEDIUM, ONE_GROUP], ids=lambda config: config.name)
 
@@ -95,7 +96,7 @@ SHAPES = [(3, 5), (1, 64), (2, 100), (4, 33)]
 
 
 CORES_AND_SHAPES = [(config, shape) for config in (SMALL, DUO) for shape in SHAPES]
-CORES_AND_SHAPES += [(MEDIUM, (2, 100)), (ONE_GROUP, (2, 100))]
+CORES_AND_SHAPES += [(MEDIUM, (2, 100)), (ONE_GROUP, (2, 100)), (EIGHT, (2, 64)), (EIGHT, (1, 37))]
 
 
 @pytest.mark.parametrize(("config", "shape"), CORES_AND_SHAPES, ids=lambda value: getattr(value, "name", str(value)))
@@ -459,6 +460,11 @@ CORE_REFUSALS: dict[str, tuple[LpuConfig, Callable[[Graph], Tensor], str]] = {
     "causal_limit": (NANO, lambda g: g.causal_limit(index(g), 4), "needs mul, add and sfu pipes"),
     "kv_index": (NANO, lambda g: cache_of(g, NANO), "needs mul, add and sfu pipes"),
     "add": (NANO, lambda g: g.add(x32(g, 1, 4), g.input("b", (1, 4), "fp32")), "FADD: needs a add pipe"),
+    "config 'eight'": (
+        EIGHT,
+        lambda g: g.rms_norm(x32(g, 1, 65), row(g, 65)),
+        "must be at most 64 elements with 8 lanes",
+    ),
     "scatter0": (NANO, lambda g: scatter_in(g, 4), "its instructions need one queue or stream at the same time"),
     "rope": (
         SMALL,
