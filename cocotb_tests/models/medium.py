@@ -31,7 +31,12 @@ def main() -> None:
     check_budget(config, SHAPE, model.is_tied, SHAPE.context)
     texts = [[1, *np.random.default_rng(seed).integers(3, SHAPE.vocabulary, 60).tolist()] for seed in range(2)]
     quantised = quantise_llama(model, measured(model, texts))
-    buckets = Buckets(config, quantised, sizes=(), compiler=lambda *what: compile_graph(*what[:3], EFFORT))
+    buckets = Buckets(
+        config,
+        quantised,
+        sizes=(),
+        compiler=lambda config, graph, steps, _: compile_graph(config, graph, steps, EFFORT),
+    )
     start = time.perf_counter()
     for run in generate(buckets, Request(PROMPT, TOKENS), steps=len(PROMPT) + TOKENS - 1):
         figures = f"{run.launch.steps} positions, {run.cycles:,} cycles, {run.predicted:,} predicted"

@@ -80,7 +80,7 @@ def test_programs_compiled_side_by_side_are_those_of_one_after_the_other(
 ) -> None:
     monkeypatch.setattr(sim.programs, "FOLDER", tmp_path)
     jobs: list[Job] = [(DUO, graph(weight), None, 0) for weight in (1, 2, 3)]
-    monkeypatch.setattr(sim.programs.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     told: list[int] = []
     keep_programs(jobs, told.append)
     assert told == [3, 2, 1, 0]
@@ -95,7 +95,7 @@ def test_what_does_not_compile_is_told_and_not_kept(
     processors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sim.programs, "FOLDER", tmp_path)
-    monkeypatch.setattr(sim.programs.os, "cpu_count", lambda: processors)
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
     with pytest.raises(CompileError, match="graph 'empty': 0 operators"):
         keep_programs([(DUO, Graph("empty"), None, 0), (DUO, graph(), None, 0)])
     assert not list(tmp_path.glob("empty*"))
