@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,12 +42,17 @@ SYNTH_OPTIONS: Mapping[str, str] = {"ecp5": "-nowidelut", "ice40": ""}
 """See docs/fpga.md for what the others cost. No -dsp: the SB_MAC16 are instantiated."""
 ROUTER: Mapping[str, tuple[str, ...]] = {"ecp5": ("--router", "router2"), "ice40": ()}
 """The default one was still at it after 100 minutes on a full ECP5-85F."""
+ROUTING_MINUTES = 60
+"""What is not routed by then is stopped: too many wires are wanted twice, and they do not become fewer."""
 NETLIST_FILES = (".il", ".ys", ".lpf", ".pcf", ".v")
+ROUTING = "routing"
 PHASES = (
     (re.compile(r"Info: Packing"), "packing"),
     (re.compile(r"Info: (Creating initial|Placed|Running main)"), "placing"),
-    (re.compile(r"Info: (Routing|Setting up routing|Running router)"), "routing"),
+    (re.compile(r"Info: (Routing|Setting up routing|Running router)"), ROUTING),
 )
+OVERUSED = re.compile(r"Info:\s+iter=\d+ wires=(\d+) overused=(\d+) ")
+"""A line of router2 after each of its iterations."""
 UTILISATION = re.compile(r"Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%")
 
 Progress = Callable[[str, str], None]
@@ -191,26 +197,60 @@ def place(folder: Path, made: Flow, seed: int, what: str, progress: Progress) ->
 
 
 def _watch(made: Flow, arguments: Sequence[str], work: Path, log: Any, what: str, phase: Callable[[str], None]) -> None:
-    """Run nextpnr, and stop it when what it counts is more than the part has."""
+    """Run nextpnr; stop it when what it counts is more than the part has, or when routing takes too long."""
     name = made.place[0]
     command = [tool(name).path, *arguments]
     columns = {bel: column for column, bel in RESOURCES[made.family].items()}
     short: list[str] = []
     with subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
+        limit = _Limit(process)
         for line in process.stdout:
             log.write(line)
             for pattern, shown in PHASES:
                 if pattern.match(line):
                     phase(shown)
+                    limit.reached(shown)
             if (found := UTILISATION.match(line)) and int(found[2]) > int(found[3]):
                 short.append(f"{columns.get(found[1], found[1])} {int(found[2]):,} of {int(found[3]):,}")
             elif short:
                 process.kill()
                 raise FpgaError(f"{what} does not fit: needs {', '.join(short)}")
+    log.flush()
+    said = Path(log.name).read_text()
+    if limit.passed():
+        raise FpgaError(f"{what} is not routed after {ROUTING_MINUTES} minutes{_overused(said)}; log: {log.name}")
     if process.returncode != 0:
-        log.flush()
-        raise FpgaError(f"{name} failed on {what}: {_last_error(Path(log.name).read_text())}; log: {log.name}")
+        raise FpgaError(f"{name} failed on {what}: {_last_error(said)}; log: {log.name}")
+
+
+class _Limit:
+    """Ends a process ROUTING_MINUTES after it has begun to route."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._late = threading.Event()
+        self._timer = threading.Timer(ROUTING_MINUTES * 60, self._end)
+        self._timer.daemon = True
+
+    def _end(self) -> None:
+        self._late.set()
+        self._process.kill()
+
+    def reached(self, phase: str) -> None:
+        if phase == ROUTING and self._timer.ident is None:
+            self._timer.start()
+
+    def passed(self) -> bool:
+        """Whether the time had run out; the process has ended."""
+        self._timer.cancel()
+        return self._late.is_set()
+
+
+def _overused(said: str) -> str:
+    """How far router2 was, if it has said so."""
+    found = OVERUSED.findall(said)
+    return f": {int(found[-1][1]):,} of {int(found[-1][0]):,} wires are still wanted twice" if found else ""
 
 
 def pack(folder: Path, made: Flow, seed: int, progress: Progress) -> Path:
