@@ -138,9 +138,9 @@ class KvScatter(Lowering):
         at, source = self.placement[cache], self.placement[row]
         b = self.builder()
         writer, tiles = f"{at.unit.name}.w", source.tiles
-        # A slice each: of more than one tile of indices, only the first has slices.
-        rows, at_slices = self.placement[index], Via(writer, INDEX)
-        place = Pipeline(self.config, b).op(IntOp.PASS, Rows(rows, rows.addr), count=tiles, to=at_slices)
+        at_index = self.placement[index]  # of several tiles, the first has the lanes of all slices
+        indices = Rows(at_index, at_index.addr)
+        place = Pipeline(self.config, b).op(IntOp.PASS, indices, count=tiles, to=Via(writer, INDEX))
         assert place.flow is not None
         data = b.read(source, [(writer, "stream")], place.flow.arrival, source.addr, tiles, 1)
         fields = {"addr": at.addr, "wide": 1, "spread": 1}
