@@ -67,7 +67,6 @@ CASES: Mapping[str, Case] = {
         Case("icebreaker", "nano", "image", digit_cycles),
         Case("ulx3s_25f", "nano", "image", digit_cycles),
         Case("ulx3s_85f", board("ulx3s_85f").preset, "token", token_cycles, nightly=True),
-        Case("ulx3s_85f", "small", "token", token_cycles, nightly=True),
     )
 }
 MATRIX = "ulx3s_85f/matrix"
