@@ -171,7 +171,7 @@ ERRORS = {
     "--seed -1": "Invalid value for '--seed': -1 is not in the range x>=0.",
     "--preset giant": "unknown preset 'giant'; presets: .*",
     "--context 65": "context 65: must be at most 64, the model's",
-    "--context 40": "context 40, bucket 32: must be multiples of 16 .*",
+    "--context 40": "context 40, bucket 40: must be multiples of 16 .*",
     "--tokenizer none.bin": "none.bin: no such file",
     "--calibrate none": "none: no such file",
     "--trace trace": "--trace: only for a program image",
