@@ -245,7 +245,7 @@ def test_states_persist_and_start_with_their_value(config: LpuConfig) -> None:
 CACHES = [(3, 5), (16, 16), (40, 200), (100, 33), (67, 63)]
 
 
-@pytest.mark.parametrize("config", [SMALL, DUO, MEDIUM], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [SMALL, DUO, MEDIUM, EIGHT], ids=lambda config: config.name)
 @pytest.mark.parametrize("shape", CACHES, ids=str)
 def test_a_cache_is_multiplied_with_its_new_row(config: LpuConfig, shape: tuple[int, int]) -> None:
     graph = Graph()
@@ -258,7 +258,7 @@ def test_a_cache_is_multiplied_with_its_new_row(config: LpuConfig, shape: tuple[
     check_graph(config, graph, most=shape[0])
 
 
-@pytest.mark.parametrize("config", [SMALL, DUO, MEDIUM], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [SMALL, DUO, MEDIUM, EIGHT], ids=lambda config: config.name)
 def test_a_cache_takes_every_position_and_its_neighbours_keep_their_rows(config: LpuConfig) -> None:
     """One image, all positions of a cache beside two others; each row is written where it is read back."""
     positions, channels = config.lanes + 3, config.lanes + 1
