@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from compiler.ir import Iteration
+from compiler.ir.types import CompileError
 from compiler.operands import INDEX, drivable, readable
 from compiler.place import Allocation
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, UnitKind
@@ -153,6 +154,8 @@ class BundleBuilder:
         """A flow from the queue ``driver`` to ``readers`` of one unit elsewhere, driven from ``cycle`` on."""
         source, sink = queue(self.config, driver), queue(self.config, readers[0][0]).unit
         direction = Direction.EAST if sink.position > source.unit.position else Direction.WEST
+        if width is Width.NARROW and sink.kind is UnitKind.VECTOR and self.config.last_bytes:
+            raise CompileError(f"config '{self.config.name}': last_bytes = True: {self.group} takes int8 operands")
         candidates = _candidates(self.config, source, readers, direction, width)
         flow = Flow(source.unit, sink, cycle, count, pitch, width, candidates)
         self._flows.append(flow)
@@ -228,7 +231,7 @@ def _candidates(
         shared &= _index_group(config, reader) if field_ == INDEX else set(readable(config, reader, field_))
     mine = sorted(stream_index(code) for code in shared if stream_direction(code) is direction)
     if width is Width.NARROW:
-        return tuple(stream(direction, index) for index in reversed(mine))
+        return tuple(stream(direction, index) for index in reversed(mine) if config.single(index))
     groups = (g for g in mine if g % STREAMS_PER_GROUP == 0 and g + STREAMS_PER_GROUP - 1 in mine)
     return tuple(stream(direction, group) for group in groups)
 

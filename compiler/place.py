@@ -201,9 +201,7 @@ class _Placer:
     def place(self, request: _Request, records: Mapping[Tensor, Unit] | None = None) -> None:
         """``records``: units of tensors that are not placed yet."""
         rows, spare = self.rows(request), request.spare(self.config)
-        for unit in sorted(
-            self._units(request.unit_kind), key=lambda unit: self._collisions(request, unit, records or {})
-        ):
+        for unit in sorted(self._units_for(request), key=lambda unit: self._collisions(request, unit, records or {})):
             for reuse in (False, True):
                 addr = self._first_fit(unit, request, rows + spare, reuse)
                 if addr is not None:
@@ -244,7 +242,7 @@ class _Placer:
             rows = sum(size for tensor, size in sizes.items() if records[tensor] == unit)
             return self._collisions(request, unit, records), rows
 
-        return min(self._units(request.unit_kind), key=cost)
+        return min(self._units_for(request), key=cost)
 
     def _place_records(self, unit: Unit, requests: Sequence[_Request], block: Block) -> None:
         if not requests:
@@ -269,6 +267,15 @@ class _Placer:
     def _units(self, kind: UnitKind) -> list[Unit]:
         """Memory units of a kind in the west hemisphere, where the compiler works."""
         return [unit for unit in self.config.units_of(kind) if unit.outward is Direction.WEST]
+
+    def _units_for(self, request: _Request) -> list[Unit]:
+        """Those that may hold the tensor: where an index is added to its rows, those that take one."""
+        indexed = self.config.indexed and request.tensor in self._indexed
+        units = [unit for unit in self._units(request.unit_kind) if not indexed or self.config.indexes(unit)]
+        if not units:
+            plain = ", ".join(self.config.plain_groups)
+            raise CompileError(f"config '{self.config.name}': plain_groups = {plain}: {request.tensor} takes an index")
+        return units
 
     def _collisions(self, request: _Request, unit: Unit, records: Mapping[Tensor, Unit]) -> float:
         """Reads of tensors already in ``unit`` that fall into the same cycles as reads of this one."""

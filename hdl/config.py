@@ -118,6 +118,8 @@ class LpuConfig:
         ``streams_east``, ``streams_west``: byte streams per lane and direction, multiples of 4.
         ``weight_streams``: weight rows that reach the matrix unit per cycle, on the *weight bus*: the outward streams
         0 .. weight_streams-1. The remaining outward streams, and all inward ones, are *data streams*.
+        ``last_bytes``: whether a single stream that is read or driven is the last of its SG4, and INT reads SG4s only:
+        no choice among four in every memory group and lane.
         ``hemispheres``: 1 (west only) or 2. ``mxm_planes``: matrix planes per hemisphere.
         ``mac_rows``: rows of a supercell that have multipliers, a divisor of its side S; None: all of them. With
         fewer, an element of ABC takes the array for S / mac_rows cycles. More than weight_streams find nothing to do
@@ -129,7 +131,8 @@ class LpuConfig:
         ``weights_beside_data``: whether the first weight group stands at the position of the first data groups, a hop
         less for all streams. ``weights_from_host``: whether only the host writes weights, and nothing reads them but
         the matrix unit: weight groups have no write queue and drive the weight bus only. ``indexed``: whether there are
-        GATHER and SCATTER.
+        GATHER and SCATTER; ``plain_groups``: the memory groups, by name, that have none. ``lane0_index``: whether the
+        index that a whole access takes is lane 0's.
     Units
         ``acc_rows``: int32 accumulator rows per matrix plane. ``pipes``: those of the vector unit, each at most
         once, INT always. ``bitwise``: whether INT has AND, OR and XOR. ``mult_bits``: width of the requantisation
@@ -162,6 +165,9 @@ class LpuConfig:
     weights_beside_data: bool = False
     weights_from_host: bool = False
     indexed: bool = True
+    plain_groups: tuple[str, ...] = ()
+    lane0_index: bool = False
+    last_bytes: bool = False
     hemispheres: int = 1
     mxm_planes: int = 1
     mac_rows: int | None = None
@@ -276,12 +282,15 @@ class LpuConfig:
             "weights_beside_data",
             "weights_from_host",
             "indexed",
+            "lane0_index",
+            "last_bytes",
             "bitwise",
             "lane_by_lane",
             "assertions",
             "trace",
         ):
             self._require(isinstance(getattr(self, field), bool), field, "True or False")
+        self._check_choices()
 
     def _check_short_queues(self) -> None:
         known = isinstance(self.short_queues, tuple) and all(isinstance(q, ShortQueue) for q in self.short_queues)
@@ -295,6 +304,15 @@ class LpuConfig:
         self._require(named, "short_queues", f"of queues of {', '.join(sorted(units))}")
         short = all(type(q.rows) is int and 16 <= q.rows <= self.program_rows for q in self.short_queues)
         self._require(short, "short_queues", f"of 16..program_rows = {self.program_rows} rows")
+
+    def _check_choices(self) -> None:
+        """Choices that a core can do without."""
+        memories = {unit.name for unit in self.units if unit.memory is not None}
+        known = isinstance(self.plain_groups, tuple) and len(set(self.plain_groups)) == len(self.plain_groups)
+        named = known and memories.issuperset(self.plain_groups)
+        self._require(named, "plain_groups", f"different ones of {', '.join(sorted(memories))}")
+        rule = "False with a switch that moves streams, and where the vector unit works lane by lane"
+        self._require(not (self.last_bytes and (self.switch_moves or self.lane_by_lane)), "last_bytes", rule)
 
     # --------------------------------------------------------- derived widths
 
@@ -500,11 +518,28 @@ class LpuConfig:
                 return {}
             case UnitKind.WEIGHT_MEMORY:
                 first = self.data_streams(self.unit("vxm0"), inward).start
-                return {inward: range(first, first + STREAMS_PER_GROUP)}
+                return {inward: range(first, first + STREAMS_PER_GROUP)[self.single_step - 1 :]}
             case UnitKind.SWITCH if not self.switch_moves:
                 return {}
             case _:
                 return {inward: self.data_streams(unit, inward)}
+
+    def indexes(self, unit: Unit) -> bool:
+        """Whether the memory group has GATHER and SCATTER."""
+        return self.indexed and unit.name not in self.plain_groups
+
+    @property
+    def single_step(self) -> int:
+        """Single streams that are read or driven are one in so many, the last ones."""
+        return STREAMS_PER_GROUP if self.last_bytes else 1
+
+    def single(self, index: int) -> bool:
+        """Whether stream ``index`` of a direction may be read or driven by itself."""
+        return (index + 1) % self.single_step == 0
+
+    def link_stream(self, direction: Direction) -> int:
+        """The data stream at the vector unit's position on which rows go to memory groups, or come from them."""
+        return next(s for s in self.data_streams(self.unit("vxm0"), direction) if self.single(s))
 
     def index_streams(self, unit: Unit) -> tuple[int, int]:
         """The pair of outward data streams, low byte first, on which GATHER and SCATTER of ``unit`` find their indices:

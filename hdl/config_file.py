@@ -80,10 +80,10 @@ def _value(name: str, value: Any) -> Any:
         if not isinstance(value, list):
             raise ConfigError(f"{name} = {value!r}: must be an array of tables, [[{name}]]")
         return tuple(_row(f"{name}[{i}]", row, _TABLES[name]) for i, row in enumerate(value))
-    if name in _NAMES:
+    if name in _NAMES or name == "plain_groups":
         if not isinstance(value, list):
             raise ConfigError(f"{name} = {value!r}: must be an array of strings")
-        return tuple(_member(name, member) for member in value)
+        return tuple(_member(name, member) if name in _NAMES else member for member in value)
     return value
 
 

@@ -84,10 +84,9 @@ class Core(wiring.Component):
         is_read = queue.kind is QueueKind.MEM_READ
         pokes = self._host.read_poke if is_read else self._host.write_poke
         inward = unit.outward.opposite
-        vector = self._config.unit("vxm0")
         direction = inward if is_read else unit.outward
-        link = stream(direction, self._config.data_streams(vector, direction)[0])
-        if self._config.indexed:
+        link = stream(direction, self._config.link_stream(direction))
+        if self._config.indexes(unit):
             index = getattr(self._lanes[0], f"{unit.name}_index")
             m.d.comb += [head.index_low.eq(index[0]), head.index_high.eq(index[1])]
         if issue is not None:

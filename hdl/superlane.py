@@ -64,7 +64,7 @@ class Superlane(Shared):
             ports[f"{unit.name}_issue"] = Out(issue_layout(config, QueueKind.SWITCH))
             ports[f"{unit.name}_x"] = Out(word_layout(config))
             ports[f"{unit.name}_out"] = In(word_layout(config))
-        for unit in memory_groups(config) if config.indexed else ():
+        for unit in filter(config.indexes, memory_groups(config)):
             ports[f"{unit.name}_index"] = Out(data.ArrayLayout(width, 2))
         if config.trace:
             for queue in traced_queues(config):
@@ -121,7 +121,7 @@ class Superlane(Shared):
         self._fabric.drive_reach(unit.position, Reach.drives(self._config, unit), tile)
         if unit.kind is UnitKind.WEIGHT_MEMORY:
             self._drive_bus(unit, tile)
-        for k, index in enumerate(self._config.index_streams(unit) if self._config.indexed else ()):
+        for k, index in enumerate(self._config.index_streams(unit) if self._config.indexes(unit) else ()):
             value = self._fabric.value(unit.outward, unit.position, index)
             m.d.comb += getattr(self, f"{unit.name}_index")[k].eq(value)
         self._log(m, f"{unit.name}_r", tile.read_valid, tile.read_digest)
@@ -136,9 +136,12 @@ class Superlane(Shared):
         group = StreamView(view, reach, lane_bits(self._config)).group(activations.stream)
         m.d.comb += Value.cast(getattr(self, f"{unit.name}_weights")).eq(self._bus(unit))
         x = Value.cast(getattr(self, f"{unit.name}_x"))
-        choice = Choice(lane_bits(self._config))
-        m.submodules[f"{unit.name}_choice"] = shared(choice, platform)
-        chosen = choice.among(m, group, activations.stream[1:3])
+        if self._config.last_bytes:
+            chosen = group[-1]
+        else:
+            choice = Choice(lane_bits(self._config))
+            m.submodules[f"{unit.name}_choice"] = shared(choice, platform)
+            chosen = choice.among(m, group, activations.stream[1:3])
         m.d.comb += x.eq(Cat(chosen, *(activations[name] for name in block_members(self._config))))
         result = getattr(self, f"{unit.name}_result")
         words = [result.sums[i] for i in range(self._config.superlane_lanes)]
@@ -191,11 +194,12 @@ class Superlane(Shared):
 
     def _link(self, m: Module, unit: Unit) -> None:
         """The host port's slice stands beside the vector unit: it drives outward and captures what comes inward."""
-        for direction, streams in drives_of(self._config).streams.items():
-            self._fabric.drive(direction, unit.position, streams[0], self.command.link_drive, self.link_row)
-        for direction, streams in reads_of(self._config).streams.items():
+        for direction in drives_of(self._config).streams:
+            stream = self._config.link_stream(direction)
+            self._fabric.drive(direction, unit.position, stream, self.command.link_drive, self.link_row)
+        for direction in reads_of(self._config).streams:
             hemisphere = 0 if direction is Direction.EAST else 1
-            captured = self._fabric.value(direction, unit.position, streams[0])
+            captured = self._fabric.value(direction, unit.position, self._config.link_stream(direction))
             m.d.comb += self.link_captured[hemisphere].eq(captured)
 
 

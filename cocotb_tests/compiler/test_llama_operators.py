@@ -203,6 +203,9 @@ def test_refusals() -> None:
     table.output(table.gather(table.constant("rows", singles(1, 4, 16), "fp32"), index(table)))
     with pytest.raises(CompileError, match=r"config 'plain': indexed = False: .* needs GATHER or SCATTER"):
         compile_graph(plain, table)
+    plain = SMALL.replace(name="plain", plain_groups=("d0", "d1", "d2"))
+    with pytest.raises(CompileError, match=r"config 'plain': plain_groups = d0, d1, d2: .*rows.* takes an index"):
+        compile_graph(plain, table)
     graph.output(graph.pick(graph.constant("long", singles(1, 1, 40), "fp32"), i))
     with pytest.raises(CompileError, match="a row of 40: must be at most 16"):
         compile_graph(SMALL, graph)

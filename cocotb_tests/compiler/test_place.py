@@ -205,6 +205,17 @@ def test_states_stay_where_they_are_when_other_tensors_grow(dtype: str) -> None:
     assert len(found) == 1
 
 
+def test_what_takes_an_index_is_where_there_are_indices() -> None:
+    config = SMALL.replace(plain_groups=("d0", "d2"))
+    graph = Graph()
+    index = graph.input("index", (1, 1), "int32")
+    tables = [graph.constant(f"table{i}", np.ones((4, 16), dtype=np.float32), "fp32") for i in range(3)]
+    for table in tables:
+        graph.output(graph.gather(table, index))
+    _, placement = placed(config, graph)
+    assert {placement[table].unit.name for table in tables} == {"d1"}
+
+
 def test_a_cache_cannot_be_gathered_from() -> None:
     graph, cache = cache_graph(20, 48)
     graph.output(graph.gather(cache, graph.input("i", (1, 1), "int32")))

@@ -143,6 +143,8 @@ def test_what_was_there_before_never_shows(name: str, seed: int, monkeypatch: py
         {"switch_ops": ()},
         {"loop_levels": 0, "program_rows": 1024},
         {"indexed": False},
+        {"plain_groups": ("d0", "w0"), "lane0_index": True},
+        {"last_bytes": True, "switch_ops": (SwitchOp.TRANSPOSE,)},
         {"stride_bits": 3},
         {"switch_ops": (SwitchOp.TRANSPOSE,)},
     ],

@@ -12,7 +12,7 @@ import pytest
 from compiler.image import MemoryBlock, TensorInfo
 from compiler.random_program import random_program
 from compiler.verify import InitialRows, VerifyError, verify
-from hdl.config import LpuConfig, PipeKind, preset
+from hdl.config import LpuConfig, PipeKind, SwitchOp, preset
 from hdl.isa import (
     FLAG_OPS,
     PIPE_LATENCY,
@@ -376,6 +376,35 @@ def test_index_lanes(change: dict[str, int], text: str) -> None:
 def test_index_lane_is_in_the_superlane_of_nano() -> None:
     step = I(Opcode.GATHER, lane=4, stream=east(0))
     rejects(preset("tiny"), {"w0.r": program(step)}, "lane = 4: must be in 0..3", [])
+
+
+def test_indices_where_the_core_has_them() -> None:
+    board, programs = SMALL.replace(name="board", plain_groups=("d0", "d1"), lane0_index=True), gather_program()
+    programs["w0.r"][1] = programs["w0.r"][1].replace(lane=0)
+    verify(board, programs, INDICES)
+    programs["w0.r"][1] = programs["w0.r"][1].replace(lane=1)
+    rejects(board, programs, "lane = 1: must be in 0..0", INDICES)
+    rejects(board.replace(plain_groups=("w0",)), programs, "GATHER: w0 of 'board' has none (plain_groups)", INDICES)
+
+
+@pytest.mark.parametrize(
+    ("queue", "index", "change", "text"),
+    [
+        ("d0.r", 0, {"stream": east(2)}, "stream = E2: a single stream must be the last of its SG4"),
+        ("vxm0.i", 1, {"out": west(17)}, "out = W17: a single stream must be the last of its SG4"),
+        ("vxm0.i", 1, {"x": east(3), "x_wide": 0}, "x_wide = 0: INT of 'last' reads SG4s only, x_wide must be 1"),
+        ("d1.w", 1, {"stream": west(16)}, "stream = W16: a single stream must be the last of its SG4"),
+    ],
+)
+def test_single_streams_where_the_core_has_them(queue: str, index: int, change: dict[str, int], text: str) -> None:
+    last = SMALL.replace(name="last", last_bytes=True, switch_ops=(SwitchOp.TRANSPOSE,))
+    programs = copy_program()
+    programs["d0.r"][0] = READ.replace(wide=1)
+    programs["vxm0.i"][1] = ALU.replace(x_wide=1, out=west(19))
+    programs["d1.w"][1] = WRITE.replace(stream=west(19))
+    verify(last, programs, slices(last, "d0"))
+    programs[queue][index] = programs[queue][index].replace(**(change | ({"wide": 0} if queue == "d0.r" else {})))
+    rejects(last, programs, text, slices(last, "d0"))
 
 
 def test_accumulator_rows_exist() -> None:

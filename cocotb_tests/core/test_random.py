@@ -38,6 +38,8 @@ LESS: dict[str, dict[str, object]] = {
     "rotate": {"switch_ops": (SwitchOp.ROTATE, SwitchOp.PERMUTE, SwitchOp.TRANSPOSE)},
     "straight": {"loop_levels": 0, "program_rows": 256},
     "no_index": {"indexed": False},
+    "plain": {"plain_groups": ("d0", "w0"), "lane0_index": True},
+    "last_bytes": {"last_bytes": True, "switch_ops": (SwitchOp.TRANSPOSE,)},
     "steps": {"stride_bits": 3, "count_bits": 5, "gap_bits": 4},
     "host_weights": {"weights_from_host": True, "mac_rows": 2},
     "lane_by_lane": {"lane_by_lane": True, "streams_east": 4, "acc_rows": 2},

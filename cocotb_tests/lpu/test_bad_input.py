@@ -131,6 +131,13 @@ BAD_FIELDS: Mapping[str, list[tuple[str, str]]] = {
     "loop_levels": [("loop_levels = 5", "loop_levels = 5: must be an integer in 0..4")],
     "stride_bits": [("stride_bits = 2", "stride_bits = 2: must be an integer in 3..10")],
     "indexed": [("indexed = 1", "indexed = 1: must be True or False")],
+    "plain_groups": [
+        ('plain_groups = "d0"', "plain_groups = 'd0': must be an array of strings"),
+        ('plain_groups = ["d9"]', "plain_groups = .*: must be different ones of d0, d1, w0"),
+        ("plain_groups = [1]", "plain_groups = .*: must be different ones of d0, d1, w0"),
+    ],
+    "lane0_index": [("lane0_index = 1", "lane0_index = 1: must be True or False")],
+    "last_bytes": [("last_bytes = true", "last_bytes = True: must be False with a switch that moves streams")],
     "assertions": [("assertions = 1", "assertions = 1: must be True or False")],
     "trace": [('trace = "no"', "trace = 'no': must be True or False")],
 }

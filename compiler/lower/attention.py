@@ -20,7 +20,19 @@ from compiler.lower.pipeline import Imm, Pipeline, Reg, Rows, queue_name
 from compiler.lower.reduce import within_superlanes
 from compiler.place import Allocation, Placement
 from hdl.config import LpuConfig, PipeKind, SwitchOp, UnitKind
-from hdl.isa import LW_TO_IW, AddOp, Instruction, IntOp, MulOp, Opcode, QueueKind, SfuOp, pipe_latency, timing
+from hdl.isa import (
+    LW_TO_IW,
+    AddOp,
+    Instruction,
+    IntOp,
+    MulOp,
+    Opcode,
+    QueueKind,
+    SfuOp,
+    pipe_cycles,
+    pipe_latency,
+    timing,
+)
 
 BLOCK = 2
 """Groups of a bundle, of scores and of probabilities: in longer ones there is no room for those of other heads."""
@@ -41,8 +53,10 @@ class Attention(Lowering):
         self.free = self.op.first // config.superlane_lanes
         self.groups = self.free + self.mask.shape[1] // config.lanes
         self.steps = config.tile_load_cycles
-        # The ADD pipe takes each score again, for the mask, when the score leaves it.
-        self.block = max(1, min(BLOCK, pipe_latency(config, PipeKind.ADD) // self.steps, self.groups // 2))
+        # The ADD pipe takes each score again, for the mask, when the score leaves it; the SFU pipe takes all of them.
+        room = pipe_latency(config, PipeKind.ADD) // self.steps
+        as_fast = pipe_cycles(config, PipeKind.SFU) <= self.steps
+        self.block = max(1, min(BLOCK, room, self.groups // 2)) if as_fast else 1
         self.shared = self.rows // self.heads * config.lanes // self.keys.shape[1]
 
     def bundles(self) -> Iterator[Bundle]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from compiler.operands import index_pair, readable, weight_bus
+from compiler.operands import drivable, index_pair, readable, weight_bus
 from compiler.random_program.pattern import Bundle, Flow, Pattern, StuckError, divisors, hops
 from compiler.random_program.values import DEPTH, MEMORY_KINDS
 from compiler.random_program.vector import VectorBuilder
@@ -46,7 +46,7 @@ class BundleBuilder(VectorBuilder):
         width = STREAMS_PER_GROUP if wide and unit.kind is UnitKind.DATA_MEMORY else 1
         self._take(unit.name + ".w")
         writer = queue(self.config, unit.name + ".w")
-        if self.config.indexed and self.rng.random() < 0.2:
+        if self.config.indexes(unit) and self.rng.random() < 0.2:
             self._memory_item(unit, ".w", self._scatter(writer, pattern, width, wide), pattern)
             return
         code = self.feed(writer, "stream", pattern, width, DEPTH)
@@ -61,7 +61,8 @@ class BundleBuilder(VectorBuilder):
         if groups > 1 and self.rng.random() < 0.7:
             code = self.feed(writer, "stream", pattern, width, DEPTH)
             return Instruction.of(Opcode.SCATTER, wide=wide, stream=code, **self._index(writer.unit, pattern, wide, 1))
-        stored = range(width) if width > 1 else (self.rng.randrange(STREAMS_PER_GROUP),)
+        single = [byte for byte in range(STREAMS_PER_GROUP) if self.config.single(byte)]
+        stored = range(width) if width > 1 else (self.rng.choice(single),)
         index = self._index(writer.unit, pattern, wide, DEPTH, stored)
         code = index_pair(self.config, writer.unit)[0] + 2 * stored[0]
         return Instruction.of(Opcode.SCATTER, wide=wide, stream=code, **index)
@@ -102,7 +103,7 @@ class BundleBuilder(VectorBuilder):
         if unit.kind is UnitKind.SWITCH and not self._moves(width):
             raise StuckError
         port = next(q for q in queues(self.config) if q.unit == unit)
-        code, pattern = self.rng.choice(self._starts(port, width)), self._pattern()
+        code, pattern = self.rng.choice(self._starts(drivable(self.config, port), width)), self._pattern()
         self._flow(unit, code, width, pattern, range(0))
         self._produce(unit, code, width, pattern, False, DEPTH)
 

@@ -22,10 +22,6 @@ DEPTH = 3
 MEMORY_KINDS = (UnitKind.WEIGHT_MEMORY, UnitKind.DATA_MEMORY)
 
 
-def _aligned(streams: Iterable[int], width: int) -> list[int]:
-    return [code for code in streams if stream_index(code) % width == 0]
-
-
 class ValueBuilder(ABC):
     """Builds one bundle's values and items; ``full`` names queues that take no more instructions."""
 
@@ -45,9 +41,10 @@ class ValueBuilder(ABC):
         """
         used = range(width)
         if width == 1 and self.rng.random() < 0.15:
-            width, byte = STREAMS_PER_GROUP, self.rng.randrange(STREAMS_PER_GROUP)
+            width = STREAMS_PER_GROUP
+            byte = self.rng.choice([byte for byte in range(width) if self.config.single(byte)])
             used = range(byte, byte + 1)
-        starts = _aligned(readable(self.config, reader, field), width)
+        starts = self._starts(readable(self.config, reader, field), width)
         return self._feed(reader.unit, pattern, starts, width, depth, safe, used) + 2 * used[0]
 
     def _feed(
@@ -79,12 +76,15 @@ class ValueBuilder(ABC):
     def _reaching(self, source: Unit, unit: Unit, streams: list[int], width: int) -> list[int]:
         """Those of ``streams`` that the source may drive and whose flow leads to the unit."""
         port = next(q for q in queues(self.config) if q.unit == source)
-        drives = {code for code in self._starts(port, width) if hops(source, unit, Direction(code & 1)) >= 1}
+        starts = self._starts(drivable(self.config, port), width)
+        drives = {code for code in starts if hops(source, unit, Direction(code & 1)) >= 1}
         return [code for code in streams if code in drives]
 
-    def _starts(self, port: Queue, width: int) -> list[int]:
-        """First streams of what the queue's unit may drive ``width`` wide."""
-        return _aligned(drivable(self.config, port), width)
+    def _starts(self, streams: Iterable[int], width: int) -> list[int]:
+        """First streams of those ``streams`` that may be read or driven ``width`` wide."""
+        if width == 1:
+            return [code for code in streams if self.config.single(stream_index(code))]
+        return [code for code in streams if stream_index(code) % width == 0]
 
     def _can_produce(self, source: Unit, width: int, depth: int, safe: bool) -> bool:
         match source.kind:
@@ -132,7 +132,7 @@ class ValueBuilder(ABC):
 
     def _read(self, unit: Unit, code: int, width: int, driven: Pattern, safe: bool, depth: int) -> None:
         self._take(unit.name + ".r")
-        gathers = self.config.indexed and depth > 0 and not safe and self.rng.random() < 0.25
+        gathers = self.config.indexes(unit) and depth > 0 and not safe and self.rng.random() < 0.25
         opcode = Opcode.GATHER if gathers else Opcode.READ
         fields = {"wide": width > 1, "stream": code}
         pattern = driven.shift(-self._func(unit.name + ".r", opcode))
@@ -144,7 +144,8 @@ class ValueBuilder(ABC):
         """Fields of an indexed access, whose SG4 of indices is fed; ``extra``: bytes of it in use beside the pair."""
         first = index_pair(self.config, unit)[0]
         self._feed(unit, pattern, [first], STREAMS_PER_GROUP, max(depth, 1), True, {0, 1, *extra})
-        spread, lane = wide and self.rng.random() < 0.5, self.rng.randrange(self.config.superlane_lanes)
+        lanes = 1 if self.config.lane0_index else self.config.superlane_lanes
+        spread, lane = wide and self.rng.random() < 0.5, self.rng.randrange(lanes)
         return {"lane": lane, "spread": int(spread)}
 
     def _switch(self, unit: Unit, code: int, width: int, driven: Pattern, safe: bool, depth: int) -> None:

@@ -6,7 +6,7 @@ pipe has stages are on their way. Registers that already hold something are also
 
 from __future__ import annotations
 
-from compiler.operands import operand_sources, readable, reads_flag
+from compiler.operands import drivable, operand_sources, readable, reads_flag
 from compiler.random_program.memory import INDEX_SPAN
 from compiler.random_program.pattern import Pattern, StuckError
 from compiler.random_program.registers import FLAG
@@ -142,7 +142,7 @@ class VectorBuilder(ValueBuilder):
         shares = fields.get(f"{_OTHER[field]}_from") == Source.STREAM and other in readable(self.config, q, field)
         if pipe is PipeKind.MUL and shares and self.rng.random() < 0.3:
             return {field: other}
-        wide = pipe is not PipeKind.INT or self.rng.random() < 0.5
+        wide = pipe is not PipeKind.INT or self.config.last_bytes or self.rng.random() < 0.5
         code = self.feed(q, field, pattern, STREAMS_PER_GROUP if wide else 1, depth - 1)
         return {field: code} | ({f"{field}_wide": int(wide)} if pipe is PipeKind.INT else {})
 
@@ -150,7 +150,7 @@ class VectorBuilder(ValueBuilder):
         """Fields of a forwarded result that also flows to the edge, where nobody reads it."""
         (unit,) = self.config.units_of(UnitKind.VECTOR)
         width = STREAMS_PER_GROUP if pipe is not PipeKind.INT or self.rng.random() < 0.5 else 1
-        code = self.rng.choice(self._starts(self._pipe_queue(pipe), width))
+        code = self.rng.choice(self._starts(drivable(self.config, self._pipe_queue(pipe)), width))
         if group:
             pattern = Pattern(pattern.first + (group - 1) * pattern.period, pattern.n // group, pattern.period * group)
         self._flow(unit, code, width, pattern.shift(1 + whole_latency(self.config, pipe)), range(0))

@@ -17,6 +17,7 @@ from hdl.isa import (
     IsaError,
     Opcode,
     Queue,
+    QueueKind,
     Source,
     encode,
     operations,
@@ -72,7 +73,7 @@ def check_reach(config: LpuConfig, q: Queue, instruction: Instruction) -> str | 
 
 
 def check_alignment(config: LpuConfig, q: Queue, instruction: Instruction) -> str | None:
-    """Wide operands and results start an SG4."""
+    """Wide operands and results start an SG4, single ones are where the core has them."""
     fields = [*read_fields(q, instruction), drive_field(q, instruction)]
     for field in fields:
         if field is None or field in FIXED_OPERANDS:
@@ -80,6 +81,10 @@ def check_alignment(config: LpuConfig, q: Queue, instruction: Instruction) -> st
         width = field_width(q, instruction, field)
         if stream_index(instruction[field]) % width:
             return f"{field} = {stream_name(instruction[field])}: an SG4 must start at a multiple of {width}"
+        if width == 1 and q.kind is QueueKind.VXM_INT and config.last_bytes and field != "out":
+            return f"{field}_wide = 0: INT of '{config.name}' reads SG4s only, {field}_wide must be 1"
+        if width == 1 and not config.single(stream_index(instruction[field])):
+            return f"{field} = {stream_name(instruction[field])}: a single stream must be the last of its SG4"
     return None
 
 
@@ -127,10 +132,13 @@ def check_indices(config: LpuConfig, q: Queue, instruction: Instruction) -> str 
     """GATHER and SCATTER: spread is wide, the index lane is in superlane 0."""
     if instruction.op not in (Opcode.GATHER, Opcode.SCATTER):
         return None
+    if not config.indexes(q.unit):
+        return f"{instruction.op.name}: {q.unit.name} of '{config.name}' has none (plain_groups)"
     if instruction["spread"] and not instruction["wide"]:
         return "spread = 1: must be wide"
-    if not instruction["spread"] and instruction["lane"] >= config.superlane_lanes:
-        return f"lane = {instruction['lane']}: must be in 0..{config.superlane_lanes - 1}"
+    lanes = 1 if config.lane0_index else config.superlane_lanes
+    if not instruction["spread"] and instruction["lane"] >= lanes:
+        return f"lane = {instruction['lane']}: must be in 0..{lanes - 1}"
     return None
 
 

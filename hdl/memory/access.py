@@ -35,14 +35,15 @@ class AccessHead(Shared):
             "command": Out(command_of(config, queue)),
             "out_of_range": Out(1),
         }
-        if config.indexed:
+        if config.indexes(queue.unit):
             ports |= {"index_low": In(lane_bits(config)), "index_high": In(lane_bits(config))}
         super().__init__(ports)
 
     @property
     def module_name(self) -> str:
         port = "read" if self._is_read else "write"
-        return f"lpu_access_{port}_{self._memory.slices}x{self._memory.depth_rows}"
+        kind = "" if self._config.indexes(self._queue.unit) or not self._config.indexed else "_plain"
+        return f"lpu_access_{port}_{self._memory.slices}x{self._memory.depth_rows}{kind}"
 
     @property
     def _is_read(self) -> bool:
@@ -73,12 +74,13 @@ class AccessHead(Shared):
 
     def _rows(self, m: Module, base: Value) -> list[Value]:
         """base + index of each slice: that of the named lane, or (spread) of the slice's own lane."""
-        if not self._config.indexed:
+        if not self._config.indexes(self._queue.unit):
             return [base] * self._memory.slices
         indexed = (self.issue.op == (Opcode.GATHER if self._is_read else Opcode.SCATTER)) & ~self.poke
         indices = [Cat(self.index_low[i : i + 8], self.index_high[i : i + 8]) for i in range(0, len(self.index_low), 8)]
         assert len(indices[0]) == INDEX_BITS
         named, spread = Signal(INDEX_BITS, name="named"), Signal(name="spread")
-        m.d.comb += named.eq(Mux(indexed, choose(indices, self.issue.lane), 0))
+        one = indices[0] if self._config.lane0_index else choose(indices, self.issue.lane)
+        m.d.comb += named.eq(Mux(indexed, one, 0))
         m.d.comb += spread.eq(indexed & self.issue.spread)
         return [(base + Mux(spread, indices[j], named))[: len(base)] for j in range(self._memory.slices)]

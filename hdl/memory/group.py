@@ -108,11 +108,13 @@ class MemoryTile(Shared):
             single = choice.among(m, group, self.write.stream[1:3])
             vectors = self._spread(group, is_wide, single)
             return [self._registered(m, f"held{j}", vector) for j, vector in enumerate(vectors)]
-        held = [Signal(self._width, name=f"held{j}", reset_less=True) for j in range(STREAMS_PER_GROUP)]
-        for j, vector in enumerate(held):
-            m.d.sync += vector.eq(Mux(is_wide | (self.write.stream[1:3] == j), group[j], 0))
         was_wide = Signal(name="was_wide")
         m.d.sync += was_wide.eq(is_wide)
+        if self._config.last_bytes:
+            held = [self._registered(m, f"held{j}", vector) for j, vector in enumerate(group)]
+            return self._spread(held, was_wide, held[-1])
+        kept = [Mux(is_wide | (self.write.stream[1:3] == j), vector, 0) for j, vector in enumerate(group)]
+        held = [self._registered(m, f"held{j}", vector) for j, vector in enumerate(kept)]
         return self._spread(held, was_wide, any_of(held))
 
     @property
@@ -143,7 +145,10 @@ class MemoryTile(Shared):
             single = self._choose(m, rows, Mux(read.wide, 0, _number(read.access.en)))
         else:
             single = any_of(rows)
-        for lane, vector in zip(self.lanes, self._spread(rows, read.wide, single), strict=False):
+        driven = self._spread(rows, read.wide, single)
+        if self._config.last_bytes:
+            driven = [*rows[: STREAMS_PER_GROUP - 1], driven[STREAMS_PER_GROUP - 1]]
+        for lane, vector in zip(self.lanes, driven, strict=False):
             m.d.comb += lane.eq(vector)
         on_streams = self.read.valid & ~(self.read.wide & self._is_weights)
         for direction in self._drives.streams:

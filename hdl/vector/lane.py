@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,6 +16,9 @@ from hdl.vector.mul_pipe import MulPipe
 from hdl.vector.operand import Operand, gated
 from hdl.vector.requant_pipe import RequantPipe
 from hdl.vector.sfu_pipe import SfuPipe
+
+SINGLE_BYTES = {False: 0xFFFFFFFF, True: 0xFF000000}
+"""The bytes of an SG4 on which an int8 result may be driven, by ``last_bytes``."""
 
 
 def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
@@ -43,8 +46,8 @@ class Lane(Shared):
     An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
     the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
     then. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
-    the bit above them stands for INT's result saturated to int8, in all four bytes. An SFU pipe that lanes share
-    (:class:`SfuTurns`) takes ``sfu_entering``, and gives ``sfu_result``.
+    the bit above them stands for INT's result saturated to int8, in all bytes where it may be driven. An SFU pipe that
+    lanes share (:class:`SfuTurns`) takes ``sfu_entering``, and gives ``sfu_result``.
     """
 
     def __init__(self, config: LpuConfig, reads: Reach, drives: Reach) -> None:
@@ -78,7 +81,8 @@ class Lane(Shared):
             component = pipe_component(self._config, pipe)
             m.submodules[pipe.value] = shared(component, platform)
             self._connect(m, pipe, component)
-        values = [*(self._result(pipe) for pipe in self._config.pipes), saturated(self._result(PipeKind.INT))]
+        narrow = saturated(self._result(PipeKind.INT)) & Const(SINGLE_BYTES[self._config.last_bytes], 32)
+        values = [*(self._result(pipe) for pipe in self._config.pipes), narrow]
         for out, gates in zip(self.out, self.drive, strict=True):
             m.d.comb += out.eq(any_of(gated(values, gates)))
         return m

@@ -32,7 +32,7 @@ class Operand:
         self.swaps = config.superlane_lanes.bit_length() - 1 if Source.SWAP in allowed else 0
         self._field = field
         self._has_imm, self._streams = Source.IMM in allowed, Source.STREAM in allowed
-        self._narrows = pipe is PipeKind.INT
+        self._narrows = pipe is PipeKind.INT and not config.last_bytes
         vector = config.unit("vxm0")
         self._reach = Reach(config.readable(vector, field, pipe))
         self._seen = Reach({d: config.data_streams(vector, d) for d in self._reach.streams})
