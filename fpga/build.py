@@ -40,6 +40,8 @@ from sim.files import locked, work_directory, write_atomically
 FOLDER = CACHE / "fpga"
 SYNTH_OPTIONS: Mapping[str, str] = {"ecp5": "-nowidelut", "ice40": ""}
 """See docs/fpga.md for what the others cost. No -dsp: the SB_MAC16 are instantiated."""
+ASSERTION = "ERROR: Assert"
+"""How yosys ends where its ABC9 step breaks one of its own rules, as yosys 0.70 does on preset `small`, flattened."""
 ROUTER: Mapping[str, tuple[str, ...]] = {"ecp5": ("--router", "router2"), "ice40": ()}
 """The default one was still at it after 100 minutes on a full ECP5-85F."""
 ROUTING_MINUTES = 60
@@ -168,11 +170,26 @@ def netlist(name: str, made: Flow, progress: Progress) -> Path:
             with work_directory(folder) as work:
                 for file, text in made.files.items():
                     (work / file).write_text(text)
-                _run("yosys", ["-q", "-l", "top.rpt", "top.ys"], work, folder.with_suffix(".yosys.log"))
+                _synthesise(work, folder.with_suffix(".yosys.log"), progress)
                 cells = json.loads((work / "top.json").read_text())["modules"]["top"]["cells"]
                 write_atomically(work / "cells.json", json.dumps(unit_cells(cells), indent=2) + "\n")
     progress("yosys", "done")
     return folder
+
+
+def _synthesise(work: Path, log: Path, progress: Progress) -> None:
+    """Run yosys; once more, without ABC9, where that is what stops it: such a netlist is larger, and is a netlist."""
+    command = ["-q", "-l", "top.rpt", "top.ys"]
+    try:
+        _run("yosys", command, work, log)
+    except FpgaError as error:
+        script = work / "top.ys"
+        text = script.read_text()
+        if ASSERTION not in str(error) or "synth_ecp5 -noabc9" in text:
+            raise
+        progress("yosys", "synthesising again, without ABC9")
+        script.write_text(text.replace("synth_ecp5 ", "synth_ecp5 -noabc9 "))
+        _run("yosys", command, work, log)
 
 
 def place_all(folder: Path, made: Flow, seeds: Sequence[int], what: str, progress: Progress) -> list[Placement]:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import bench.fpga
+from fpga import FpgaError
 from lpu.main import main
 
 BUILT = {
@@ -16,7 +17,7 @@ BUILT = {
     **{"fmax_mhz_median": 23.59, "fmax_mhz_best": 24.46, "critical_path": "a ... b"},
     **{"unit": "image", "cycles": 440, "rate": 47727},
 }
-REFUSED = {"part": "P", "clock_mhz": 50.0, "refused": "needs BRAM 288 of 208"}
+REFUSED = {"part": "P", "clock_mhz": 50.0, "unit": "token", "cycles": 3261, "refused": "needs BRAM 288 of 208"}
 
 
 def stored(monkeypatch: pytest.MonkeyPatch, path: Path, content: str) -> Result:
@@ -31,9 +32,19 @@ def test_a_column_for_each_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert result.exit_code == 0
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
     assert ["LUT", "4,197", "-"] in cells and ["SPRAM", "-", "-"] not in cells
-    assert ["clock, MHz", "21.0", "50.0"] in cells and ["built", "clock met", "no fit"] in cells
-    assert ["per second", "47,727 images", "-"] in cells
+    assert ["clock, MHz", "21.0", "50.0"] in cells and ["built", "clock met", "refused"] in cells
+    assert ["per second", "47,727 images", "-"] in cells and ["cycles", "440", "3,261"] in cells
     assert "ulx3s_85f/small: needs BRAM 288 of 208" in result.stdout
+
+
+def test_a_refused_build_is_a_row_without_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise FpgaError("'nano' is not routed; log: /some/where")
+
+    monkeypatch.setattr(bench.fpga, "build", refuse)
+    row = bench.fpga.measure(bench.fpga.CASES["icebreaker/nano"], lambda job, phase: None)
+    assert row["refused"] == "'nano' is not routed" and row["cycles"] == 440
+    assert "rate" not in row
 
 
 @pytest.mark.parametrize(("content", "message"), [("{", "not JSON"), ("[]", "must map the name of each row")])

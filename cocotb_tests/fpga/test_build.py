@@ -116,6 +116,40 @@ def test_a_tool_that_fails_leaves_its_log(folder: Path) -> None:
     assert not [path for path in folder.iterdir() if path.is_dir()]
 
 
+@pytest.mark.parametrize(
+    ("said", "runs", "message"),
+    [
+        ("ERROR: Assert `a == b' failed in rtlil.cc:3091.", 2, None),
+        ("ERROR: Assert `a == b' failed in rtlil.cc:3091.\nERROR: as without ABC9", 2, "as without ABC9"),
+        ("ERROR: Module `broken' is not there.", 1, "yosys failed: ERROR: Module `broken' is not there"),
+    ],
+)
+def test_what_abc9_breaks_is_synthesised_without_it(
+    said: str, runs: int, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """yosys is a script here, which fails where it is to use ABC9, and with a second line to say also without it."""
+    yosys, work = tmp_path / "yosys", tmp_path / "work"
+    first, _, then = said.partition("\n")
+    yosys.write_text(
+        "#!/bin/sh\necho run >> runs\n"
+        f'if grep -q "synth_ecp5 -noabc9 -nowidelut" top.ys; then echo "{then}"; [ -z "{then}" ]; exit; fi\n'
+        f'echo "{first.replace("`", chr(92) + "`")}"; exit 1\n'
+    )
+    yosys.chmod(0o755)
+    work.mkdir()
+    (work / "top.ys").write_text("synth_ecp5 -nowidelut -top top\n")
+    monkeypatch.setattr(flow, "tool", lambda name: tools.Tool(name, str(yosys), "1"))
+    phases: list[str] = []
+    if message is None:
+        flow._synthesise(work, tmp_path / "log", lambda job, phase: phases.append(phase))
+        assert phases == ["synthesising again, without ABC9"]
+    else:
+        with pytest.raises(FpgaError, match=message):
+            flow._synthesise(work, tmp_path / "log", lambda job, phase: phases.append(phase))
+        assert (tmp_path / "log").read_text().startswith("ERROR")
+    assert (work / "runs").read_text().split() == ["run"] * runs
+
+
 def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr("sys.executable", "/nowhere/python")

@@ -32,13 +32,15 @@ def table(rows: Mapping[str, Figures]) -> Table:
 
 def _cells(row: Figures) -> dict[str, str]:
     """What is shown of a build, by label."""
+    counted = {"cycles": f"{row['cycles']:,}"} if "cycles" in row else {}
     if "refused" in row:
-        return {"clock, MHz": f"{row['clock_mhz']:.1f}", "built": "no fit"}
+        return {"clock, MHz": f"{row['clock_mhz']:.1f}", "built": "refused", **counted}
     cells = {name.upper(): f"{row[name]:,}" for name in COLUMNS if name in row}
     cells |= {"clock, MHz": f"{row['clock_mhz']:.1f}", "Fmax, median": f"{row['fmax_mhz_median']:.2f}"}
     cells |= {"Fmax, best": f"{row['fmax_mhz_best']:.2f}", "built": "clock met" if row["met"] else "too slow"}
-    if "cycles" in row:
-        cells |= {"cycles": f"{row['cycles']:,}", "per second": f"{row['rate']:,} {row['unit']}s"}
+    cells |= counted
+    if "rate" in row:
+        cells["per second"] = f"{row['rate']:,} {row['unit']}s"
     if "lut_per_mac" in row:
         cells["LUT per MAC"] = f"{row['lut_per_mac']}"
     return cells
