@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from compiler.ir import Iteration
-from compiler.ir.types import CompileError
 from compiler.operands import INDEX, drivable, readable
 from compiler.place import Allocation
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, UnitKind
@@ -154,8 +153,6 @@ class BundleBuilder:
         """A flow from the queue ``driver`` to ``readers`` of one unit elsewhere, driven from ``cycle`` on."""
         source, sink = queue(self.config, driver), queue(self.config, readers[0][0]).unit
         direction = Direction.EAST if sink.position > source.unit.position else Direction.WEST
-        if width is Width.NARROW and sink.kind is UnitKind.VECTOR and self.config.last_bytes:
-            raise CompileError(f"config '{self.config.name}': last_bytes = True: {self.group} takes int8 operands")
         candidates = _candidates(self.config, source, readers, direction, width)
         flow = Flow(source.unit, sink, cycle, count, pitch, width, candidates)
         self._flows.append(flow)

@@ -44,7 +44,7 @@ ASSERTION = "ERROR: Assert"
 """How yosys ends where its ABC9 step breaks one of its own rules, as yosys 0.70 does on preset `small`, flattened."""
 ROUTER: Mapping[str, tuple[str, ...]] = {"ecp5": ("--router", "router2"), "ice40": ()}
 """The default one was still at it after 100 minutes on a full ECP5-85F."""
-ROUTING_MINUTES = 60
+ROUTING_MINUTES = 30
 """What is not routed by then is stopped: too many wires are wanted twice, and they do not become fewer."""
 NETLIST_FILES = (".il", ".ys", ".lpf", ".pcf", ".v")
 ROUTING = "routing"

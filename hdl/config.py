@@ -118,8 +118,8 @@ class LpuConfig:
         ``streams_east``, ``streams_west``: byte streams per lane and direction, multiples of 4.
         ``weight_streams``: weight rows that reach the matrix unit per cycle, on the *weight bus*: the outward streams
         0 .. weight_streams-1. The remaining outward streams, and all inward ones, are *data streams*.
-        ``last_bytes``: whether a single stream that is read or driven is the last of its SG4, and INT reads SG4s only:
-        no choice among four in every memory group and lane.
+        ``last_bytes``: whether a single stream that is read or driven is the last of its SG4: no choice among four in
+        every memory group and lane.
         ``hemispheres``: 1 (west only) or 2. ``mxm_planes``: matrix planes per hemisphere.
         ``mac_rows``: rows of a supercell that have multipliers, a divisor of its side S; None: all of them. With
         fewer, an element of ABC takes the array for S / mac_rows cycles. More than weight_streams find nothing to do
@@ -627,6 +627,9 @@ PRESETS: dict[str, LpuConfig] = {
             weight_groups=(MemoryGroup(8, 2560),),
             data_groups=(MemoryGroup(4, 512),) * 2,
             data_groups_per_position=2,
+            plain_groups=("d1",),
+            lane0_index=True,
+            last_bytes=True,
             mac_rows=8,
             acc_rows=4,
             sfu_cycles=2,

@@ -26,7 +26,7 @@ from hdl.switch.tile import SwitchTile
 pytestmark = pytest.mark.rtl
 NANO = preset("tiny").replace(trace=True)
 DUO = preset("duo").replace(trace=True, streams_east=8, streams_west=20)
-ULX3S = preset("ulx3s").replace(trace=True, switch_ops=tuple(SwitchOp), short_queues=())
+ULX3S = preset("ulx3s").replace(trace=True, switch_ops=tuple(SwitchOp), last_bytes=False, short_queues=())
 FOUR = ULX3S.replace(streams_west=8, weight_streams=4, weight_groups=(MemoryGroup(4, 64),))
 """Four elements of a block: the transposition takes longer than the other operations."""
 

@@ -142,7 +142,7 @@ class VectorBuilder(ValueBuilder):
         shares = fields.get(f"{_OTHER[field]}_from") == Source.STREAM and other in readable(self.config, q, field)
         if pipe is PipeKind.MUL and shares and self.rng.random() < 0.3:
             return {field: other}
-        wide = pipe is not PipeKind.INT or self.config.last_bytes or self.rng.random() < 0.5
+        wide = pipe is not PipeKind.INT or self.rng.random() < 0.5
         code = self.feed(q, field, pattern, STREAMS_PER_GROUP if wide else 1, depth - 1)
         return {field: code} | ({f"{field}_wide": int(wide)} if pipe is PipeKind.INT else {})
 

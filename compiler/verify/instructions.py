@@ -17,7 +17,6 @@ from hdl.isa import (
     IsaError,
     Opcode,
     Queue,
-    QueueKind,
     Source,
     encode,
     operations,
@@ -81,8 +80,6 @@ def check_alignment(config: LpuConfig, q: Queue, instruction: Instruction) -> st
         width = field_width(q, instruction, field)
         if stream_index(instruction[field]) % width:
             return f"{field} = {stream_name(instruction[field])}: an SG4 must start at a multiple of {width}"
-        if width == 1 and q.kind is QueueKind.VXM_INT and config.last_bytes and field != "out":
-            return f"{field}_wide = 0: INT of '{config.name}' reads SG4s only, {field}_wide must be 1"
         if width == 1 and not config.single(stream_index(instruction[field])):
             return f"{field} = {stream_name(instruction[field])}: a single stream must be the last of its SG4"
     return None

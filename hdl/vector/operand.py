@@ -32,7 +32,8 @@ class Operand:
         self.swaps = config.superlane_lanes.bit_length() - 1 if Source.SWAP in allowed else 0
         self._field = field
         self._has_imm, self._streams = Source.IMM in allowed, Source.STREAM in allowed
-        self._narrows = pipe is PipeKind.INT and not config.last_bytes
+        self._narrows = pipe is PipeKind.INT
+        self._lowest = [j for j in range(STREAMS_PER_GROUP) if j == 0 or config.single(j)]
         vector = config.unit("vxm0")
         self._reach = Reach(config.readable(vector, field, pipe))
         self._seen = Reach({d: config.data_streams(vector, d) for d in self._reach.streams})
@@ -60,11 +61,11 @@ class Operand:
 
     @property
     def pick_layout(self) -> data.StructLayout:
-        """Masks of the SG4s; the INT pipe masks the low byte by streams, and extends the sign of a ``narrow`` one."""
+        """Masks of the SG4s. INT masks the low byte by single streams, and extends the sign of a ``narrow`` one."""
         groups = len(self._groups())
         if not self._narrows:
             return data.StructLayout({"word": self._masks(32, groups)})
-        low, high = self._masks(8, groups * STREAMS_PER_GROUP), self._masks(24, groups)
+        low, high = self._masks(8, groups * len(self._lowest)), self._masks(24, groups)
         return data.StructLayout({"low": low, "high": high, "narrow": 1})
 
     @property
@@ -93,7 +94,7 @@ class Operand:
         if not self._narrows:
             return self._masked(hits, imm)
         wide, index = issue[f"{self._field}_wide"], code[1:3]
-        low = [hit & Mux(wide, j == 0, index == j) for hit in hits for j in range(STREAMS_PER_GROUP)]
+        low = [hit & Mux(wide, j == 0, index == j) for hit in hits for j in self._lowest]
         high = [hit & wide for hit in hits]
         return Cat(self._masked(low, imm[:8]), self._masked(high, imm[8:]), streamed & ~wide)
 
@@ -121,7 +122,7 @@ class Operand:
         vectors = [self._bytes(view, *group) for group in self._groups()]
         if not self._narrows:
             return self._pairs([Cat(group) for group in vectors], pick.word)
-        low = any_of(self._pairs([byte for group in vectors for byte in group], pick.low))
+        low = any_of(self._pairs([group[j] for group in vectors for j in self._lowest], pick.low))
         high = any_of(self._pairs([Cat(group[1:]) for group in vectors], pick.high))
         return [Cat(low, Mux(pick.narrow & low[7], Const(0xFFFFFF, 24), high))]
 
