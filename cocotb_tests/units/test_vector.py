@@ -28,6 +28,7 @@ from hdl.isa import (
     pipe_latency,
     sources,
     stream,
+    stream_index,
     unit_fields,
 )
 from hdl.streams import Reach
@@ -65,6 +66,11 @@ def readable(config: LpuConfig, pipe: PipeKind, name: str) -> Reach:
     return Reach(config.readable(config.unit("vxm0"), name, pipe))
 
 
+def named(config: LpuConfig, reach: Reach, wide: bool) -> list[int]:
+    """Stream codes that an instruction may name."""
+    return [code for code in codes(reach, wide) if wide or config.single(stream_index(code))]
+
+
 def random_instruction(config: LpuConfig, rng: np.random.Generator, pipe: PipeKind) -> Instruction:
     """Any operation on any sources; about half of the results are driven."""
     fields = {f.name: f for f in unit_fields(config, PIPE_QUEUES[pipe])}
@@ -78,7 +84,7 @@ def random_instruction(config: LpuConfig, rng: np.random.Generator, pipe: PipeKi
         if name in fields:
             wide = pipe is not PipeKind.INT or bool(values[f"{name}_wide"])
             if name in fields:
-                values[name] = int(rng.choice(codes(readable(config, pipe, name), wide)))
+                values[name] = int(rng.choice(named(config, readable(config, pipe, name), wide)))
     if "imm" in fields:
         low, high = fields["imm"].minimum, fields["imm"].maximum
         values["imm"] = int(rng.choice([int(rng.integers(low, high)), int(rng.integers(-300, 300)), low, high]))
@@ -87,7 +93,7 @@ def random_instruction(config: LpuConfig, rng: np.random.Generator, pipe: PipeKi
         values["swap"] = int(rng.integers(config.superlane_lanes.bit_length() - 1))
     if "out" in fields:
         wide = pipe is not PipeKind.INT or bool(values["out_wide"])
-        values["out"] = int(rng.choice(codes(drives_of(config), wide)))
+        values["out"] = int(rng.choice(named(config, drives_of(config), wide)))
     return Instruction.of(Opcode.ALU, **values)
 
 
