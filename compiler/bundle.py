@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from compiler.ir import Iteration
+from compiler.ir.types import CompileError
 from compiler.operands import INDEX, drivable, readable
 from compiler.place import Allocation
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, Unit, UnitKind
@@ -150,8 +151,14 @@ class BundleBuilder:
     def flow(
         self, driver: str, readers: Sequence[Reader], cycle: int, width: Width, count: int = 1, pitch: int = 1
     ) -> Flow:
-        """A flow from the queue ``driver`` to ``readers`` of one unit elsewhere, driven from ``cycle`` on."""
+        """A flow from the queue ``driver`` to ``readers`` of one unit elsewhere, driven from ``cycle`` on.
+
+        Raises CompileError where the two stand at one position: streams lead away from it only.
+        """
         source, sink = queue(self.config, driver), queue(self.config, readers[0][0]).unit
+        if sink.position == source.unit.position:
+            units = f"{source.unit.name} and {sink.name}"
+            raise CompileError(f"config '{self.config.name}': {units} stand at one position: {self.group} needs a way between")
         direction = Direction.EAST if sink.position > source.unit.position else Direction.WEST
         candidates = _candidates(self.config, source, readers, direction, width)
         flow = Flow(source.unit, sink, cycle, count, pitch, width, candidates)

@@ -627,7 +627,6 @@ PRESETS: dict[str, LpuConfig] = {
             weight_groups=(MemoryGroup(8, 2560),),
             data_groups=(MemoryGroup(4, 512),) * 2,
             data_groups_per_position=2,
-            plain_groups=("d1",),
             lane0_index=True,
             last_bytes=True,
             mac_rows=8,

@@ -110,6 +110,13 @@ def test_attention(config: LpuConfig, first: int, positions: int, heads: int) ->
     check(config, graph, *({"q": q, "i": number(i)} for i in (first, first + 5, positions - 1)))
 
 
+def test_attention_where_a_power_takes_longer_than_a_tile_of_keys() -> None:
+    """Four lanes take turns in an SFU pipe, and a tile of keys is loaded every cycle."""
+    slow = SMALL.replace(name="slow", sfu_cycles=4)
+    graph, own = attention_graph(slow, 64, 2), np.arange(16) // 8 == np.arange(8)[:, None] % 2
+    check(slow, graph, {"q": (codes(9, 8, 16) * own).astype(np.int8), "i": number(40)})
+
+
 @all_cores
 def test_exp2_gate(config: LpuConfig) -> None:
     graph, w = Graph("silu"), codes(1, 90, 40)
