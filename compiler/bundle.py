@@ -158,7 +158,9 @@ class BundleBuilder:
         source, sink = queue(self.config, driver), queue(self.config, readers[0][0]).unit
         if sink.position == source.unit.position:
             units = f"{source.unit.name} and {sink.name}"
-            raise CompileError(f"config '{self.config.name}': {units} stand at one position: {self.group} needs a way between")
+            raise CompileError(
+                f"config '{self.config.name}': {units} stand at one position: {self.group} needs a way between"
+            )
         direction = Direction.EAST if sink.position > source.unit.position else Direction.WEST
         candidates = _candidates(self.config, source, readers, direction, width)
         flow = Flow(source.unit, sink, cycle, count, pitch, width, candidates)

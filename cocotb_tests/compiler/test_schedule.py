@@ -274,5 +274,7 @@ def test_a_register_that_is_kept_keeps_others_from_the_pipe() -> None:
 
 def test_nothing_flows_between_units_at_one_position() -> None:
     config = preset("small").replace(name="beside", weights_beside_data=True)
-    with pytest.raises(CompileError, match="config 'beside': d1 and w0 stand at one position: cache needs a way between"):
+    with pytest.raises(
+        CompileError, match="config 'beside': d1 and w0 stand at one position: cache needs a way between"
+    ):
         BundleBuilder(config, "cache").flow("d1.r", [("w0.w", INDEX)], 0, Width.WIDE)
