@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
+import compiler.build
 from cocotb_tests.compiler.reference import check_graph, run_image
-from compiler.build import compile_graph
+from compiler.build import OWN_ORDER, compile_graph
 from compiler.evaluate import Arrays, evaluate
 from compiler.image import ProgramImage
 from compiler.ir import CompileError, Graph, Tensor
@@ -127,6 +129,23 @@ def test_loads_hide_behind_feeds_where_a_tile_loads_in_several_cycles() -> None:
     elements = expand(config, image.programs).elements
     feeds = [e.cycle for e in elements["mxm0.a"]]
     assert feeds == list(range(feeds[0], feeds[0] + 32 * 3 * 2))
+
+
+@pytest.mark.parametrize(("effort", "efforts"), [(64, [64, 2]), (31, [31, OWN_ORDER]), (0, [0, OWN_ORDER])])
+def test_programs_that_are_too_long_are_tried_with_less_effort(
+    effort: int, efforts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitted, tried = compiler.build._emitted, []
+
+    def too_long_at_first(*arguments: Any) -> Any:
+        tried.append(arguments[3])
+        if len(tried) == 1:
+            raise CompileError("too long")
+        return emitted(*arguments)
+
+    monkeypatch.setattr("compiler.build._emitted", too_long_at_first)
+    compile_graph(SMALL, matmul_graph(SMALL, 2, 32, 32), effort=effort)
+    assert tried == efforts
 
 
 def test_the_first_read_is_in_cycle_0_without_loops() -> None:
