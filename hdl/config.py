@@ -308,8 +308,9 @@ class LpuConfig:
     def _check_choices(self) -> None:
         """Choices that a core can do without."""
         memories = {unit.name for unit in self.units if unit.memory is not None}
-        known = isinstance(self.plain_groups, tuple) and len(set(self.plain_groups)) == len(self.plain_groups)
-        named = known and memories.issuperset(self.plain_groups)
+        groups = self.plain_groups
+        known = isinstance(groups, tuple) and all(isinstance(name, str) for name in groups)
+        named = known and len(set(groups)) == len(groups) and memories.issuperset(groups)
         self._require(named, "plain_groups", f"different ones of {', '.join(sorted(memories))}")
         rule = "False with a switch that moves streams, and where the vector unit works lane by lane"
         self._require(not (self.last_bytes and (self.switch_moves or self.lane_by_lane)), "last_bytes", rule)

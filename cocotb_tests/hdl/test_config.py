@@ -76,6 +76,7 @@ BROKEN = [
     ("indexed", 0, "True or False"),
     ("plain_groups", ("d3",), "different ones of d0, d1, d2, w0"),
     ("plain_groups", ("d1", "d1"), "different ones of d0, d1, d2, w0"),
+    ("plain_groups", (["d1"],), "different ones of d0, d1, d2, w0"),
     ("plain_groups", "d1", "different ones of d0, d1, d2, w0"),
     ("lane0_index", 1, "True or False"),
     ("last_bytes", 1, "True or False"),

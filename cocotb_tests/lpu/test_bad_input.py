@@ -134,6 +134,7 @@ BAD_FIELDS: Mapping[str, list[tuple[str, str]]] = {
     "plain_groups": [
         ('plain_groups = "d0"', "plain_groups = 'd0': must be an array of strings"),
         ('plain_groups = ["d9"]', "plain_groups = .*: must be different ones of d0, d1, w0"),
+        ('plain_groups = [["d0"]]', "plain_groups = .*: must be different ones of d0, d1, w0"),
         ("plain_groups = [1]", "plain_groups = .*: must be different ones of d0, d1, w0"),
     ],
     "lane0_index": [("lane0_index = 1", "lane0_index = 1: must be True or False")],
