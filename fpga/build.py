@@ -185,7 +185,7 @@ def _synthesise(work: Path, log: Path, progress: Progress) -> None:
     except FpgaError as error:
         script = work / "top.ys"
         text = script.read_text()
-        if ASSERTION not in str(error) or "synth_ecp5 -noabc9" in text:
+        if ASSERTION not in str(error) or "synth_ecp5 " not in text:
             raise
         progress("yosys", "synthesising again, without ABC9")
         script.write_text(text.replace("synth_ecp5 ", "synth_ecp5 -noabc9 "))

@@ -117,15 +117,16 @@ def test_a_tool_that_fails_leaves_its_log(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "runs", "message"),
+    ("command", "said", "runs", "message"),
     [
-        ("ERROR: Assert `a == b' failed in rtlil.cc:3091.", 2, None),
-        ("ERROR: Assert `a == b' failed in rtlil.cc:3091.\nERROR: as without ABC9", 2, "as without ABC9"),
-        ("ERROR: Module `broken' is not there.", 1, "yosys failed: ERROR: Module `broken' is not there"),
+        ("synth_ecp5", "ERROR: Assert `a == b' failed in rtlil.cc:3091.", 2, None),
+        ("synth_ecp5", "ERROR: Assert `a == b' failed in rtlil.cc:3091.\nERROR: as without ABC9", 2, "as without ABC9"),
+        ("synth_ecp5", "ERROR: Module `broken' is not there.", 1, "yosys failed: ERROR: Module `broken' is not there"),
+        ("synth_ice40", "ERROR: Assert `a == b' failed in rtlil.cc:3091.", 1, "yosys failed: ERROR: Assert"),
     ],
 )
 def test_what_abc9_breaks_is_synthesised_without_it(
-    said: str, runs: int, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, said: str, runs: int, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """yosys is a script here, which fails where it is to use ABC9, and with a second line to say also without it."""
     yosys, work = tmp_path / "yosys", tmp_path / "work"
@@ -137,7 +138,7 @@ def test_what_abc9_breaks_is_synthesised_without_it(
     )
     yosys.chmod(0o755)
     work.mkdir()
-    (work / "top.ys").write_text("synth_ecp5 -nowidelut -top top\n")
+    (work / "top.ys").write_text(f"{command} -nowidelut -top top\n")
     monkeypatch.setattr(flow, "tool", lambda name: tools.Tool(name, str(yosys), "1"))
     phases: list[str] = []
     if message is None:

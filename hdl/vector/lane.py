@@ -17,9 +17,6 @@ from hdl.vector.operand import Operand, gated
 from hdl.vector.requant_pipe import RequantPipe
 from hdl.vector.sfu_pipe import SfuPipe
 
-SINGLE_BYTES = {False: 0xFFFFFFFF, True: 0xFF000000}
-"""The bytes of an SG4 on which an int8 result may be driven, by ``last_bytes``."""
-
 
 def pipe_component(config: LpuConfig, pipe: PipeKind) -> Shared:
     match pipe:
@@ -81,7 +78,8 @@ class Lane(Shared):
             component = pipe_component(self._config, pipe)
             m.submodules[pipe.value] = shared(component, platform)
             self._connect(m, pipe, component)
-        narrow = saturated(self._result(PipeKind.INT)) & Const(SINGLE_BYTES[self._config.last_bytes], 32)
+        singles = Cat(Const(self._config.single(j), 1).replicate(8) for j in range(STREAMS_PER_GROUP))
+        narrow = saturated(self._result(PipeKind.INT)) & singles
         values = [*(self._result(pipe) for pipe in self._config.pipes), narrow]
         for out, gates in zip(self.out, self.drive, strict=True):
             m.d.comb += out.eq(any_of(gated(values, gates)))
