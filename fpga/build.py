@@ -1,6 +1,6 @@
 """From a board and a core to a bitstream: yosys, nextpnr for each seed, pack; all in ``build/fpga``, keyed by content.
 
-    build/fpga/BOARD-PRESET-KEY/            netlist: sources, top.json, cells.json, yosys' log
+    build/fpga/BOARD-PRESET-KEY/            netlist: sources, top.json, perhaps room.json, cells.json, yosys' log
     build/fpga/BOARD-PRESET-KEY/seed-N/     one placement: report.json, nextpnr's log, the configuration
 
 A folder is there when its step has succeeded, and never made twice; a failed step leaves its log beside it.
@@ -12,10 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shlex
 import subprocess
-import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,8 +27,10 @@ from fpga import FpgaError
 from fpga.boards import Board
 from fpga.cells import unit_cells
 from fpga.design import TOP, board_verilog
+from fpga.nextpnr import last_error, run_nextpnr
 from fpga.pll import MHZ, PllSetting, solve
 from fpga.report import RESOURCES, BuildReport, Placement
+from fpga.room import PLACER, RULE, has_scarce_wires, taken, with_fillers
 from fpga.tools import tool
 from fpga.top import BoardTop, board_frequency, family_of
 from hdl.config import LpuConfig
@@ -44,19 +45,9 @@ ASSERTION = "ERROR: Assert"
 """How yosys ends where its ABC9 step breaks one of its own rules, as yosys 0.70 does on preset `small`, flattened."""
 ROUTER: Mapping[str, tuple[str, ...]] = {"ecp5": ("--router", "router2"), "ice40": ()}
 """The default one was still at it after 100 minutes on a full ECP5-85F."""
-ROUTING_MINUTES = 30
-"""What is not routed by then is stopped: too many wires are wanted twice, and they do not become fewer."""
 NETLIST_FILES = (".il", ".ys", ".lpf", ".pcf", ".v")
-ROUTING = "routing"
-PHASES = (
-    (re.compile(r"Info: Packing"), "packing"),
-    (re.compile(r"Info: (Creating initial|Placed|Running main)"), "placing"),
-    (re.compile(r"Info: (Routing|Setting up routing|Running router)"), ROUTING),
-)
-OVERUSED = re.compile(r"Info:\s+iter=\d+ wires=(\d+) overused=(\d+) ")
-"""A line of router2 after each of its iterations."""
-UTILISATION = re.compile(r"Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%")
-
+ROOM = "room.json"
+"""The netlist with fillers, where wires are scarce: nextpnr then takes it."""
 Progress = Callable[[str, str], None]
 """Told which job is in which phase."""
 
@@ -74,7 +65,13 @@ class Flow:
     def key(self) -> str:
         """Changes with anything that the result depends on."""
         tools = [tool(name).version for name in ("yosys", self.place[0], self.pack[0])]
-        parts = [*tools, *self.place, *self.pack, *(f"{name}\0{text}" for name, text in sorted(self.files.items()))]
+        parts = [
+            *tools,
+            *self.place,
+            *RULE,
+            *self.pack,
+            *(f"{name}\0{text}" for name, text in sorted(self.files.items())),
+        ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -144,6 +141,7 @@ def build_design(
     best = max(placements, key=lambda placement: placement.fmax_mhz)
     met = best.fmax_mhz * MHZ >= clock_hz
     columns = RESOURCES[made.family]
+    spare = Counter({"LUT": len(taken()) if (folder / ROOM).exists() else 0})
     return BuildReport(
         board=board.name,
         preset=name,
@@ -151,7 +149,7 @@ def build_design(
         family=made.family,
         clock_mhz=clock_hz / MHZ,
         placements=tuple(placements),
-        used={column: best.utilisation[bel][0] for column, bel in columns.items()},
+        used={column: best.utilisation[bel][0] - spare[column] for column, bel in columns.items()},
         available={column: best.utilisation[bel][1] for column, bel in columns.items()},
         units=json.loads((folder / "cells.json").read_text()),
         bitstream=str(pack(folder, made, best.seed, progress)) if met else None,
@@ -171,8 +169,11 @@ def netlist(name: str, made: Flow, progress: Progress) -> Path:
                 for file, text in made.files.items():
                     (work / file).write_text(text)
                 _synthesise(work, folder.with_suffix(".yosys.log"), progress)
-                cells = json.loads((work / "top.json").read_text())["modules"]["top"]["cells"]
-                write_atomically(work / "cells.json", json.dumps(unit_cells(cells), indent=2) + "\n")
+                made_of = json.loads((work / "top.json").read_text())
+                units = unit_cells(made_of["modules"]["top"]["cells"])
+                write_atomically(work / "cells.json", json.dumps(units, indent=2) + "\n")
+                if has_scarce_wires(made.place, units):
+                    write_atomically(work / ROOM, json.dumps(with_fillers(made_of)))
     progress("yosys", "done")
     return folder
 
@@ -206,68 +207,14 @@ def place(folder: Path, made: Flow, seed: int, what: str, progress: Progress) ->
         if not target.exists():
             progress(job, "starting")
             with work_directory(target) as work:
-                extra = ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail"]
-                with log.open("w") as lines:
-                    _watch(made, [*made.place[1:], *extra], work, lines, what, lambda phase: progress(job, phase))
+                arguments = ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail"]
+                arguments += made.place[1:]
+                if (folder / ROOM).exists():
+                    arguments[arguments.index("../top.json")] = f"../{ROOM}"
+                    arguments += PLACER
+                run_nextpnr(made.family, arguments, log, what, lambda phase: progress(job, phase), work)
     progress(job, "done")
     return Placement.read(seed, target / "report.json")
-
-
-def _watch(made: Flow, arguments: Sequence[str], work: Path, log: Any, what: str, phase: Callable[[str], None]) -> None:
-    """Run nextpnr; stop it when what it counts is more than the part has, or when routing takes too long."""
-    name = made.place[0]
-    command = [tool(name).path, *arguments]
-    columns = {bel: column for column, bel in RESOURCES[made.family].items()}
-    short: list[str] = []
-    with subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        limit = _Limit(process)
-        for line in process.stdout:
-            log.write(line)
-            for pattern, shown in PHASES:
-                if pattern.match(line):
-                    phase(shown)
-                    limit.reached(shown)
-            if (found := UTILISATION.match(line)) and int(found[2]) > int(found[3]):
-                short.append(f"{columns.get(found[1], found[1])} {int(found[2]):,} of {int(found[3]):,}")
-            elif short:
-                process.kill()
-                raise FpgaError(f"{what} does not fit: needs {', '.join(short)}")
-    log.flush()
-    said = Path(log.name).read_text()
-    if limit.passed():
-        raise FpgaError(f"{what} is not routed after {ROUTING_MINUTES} minutes{_overused(said)}; log: {log.name}")
-    if process.returncode != 0:
-        raise FpgaError(f"{name} failed on {what}: {_last_error(said)}; log: {log.name}")
-
-
-class _Limit:
-    """Ends a process ROUTING_MINUTES after it has begun to route."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self._late = threading.Event()
-        self._timer = threading.Timer(ROUTING_MINUTES * 60, self._end)
-        self._timer.daemon = True
-
-    def _end(self) -> None:
-        self._late.set()
-        self._process.kill()
-
-    def reached(self, phase: str) -> None:
-        if phase == ROUTING and self._timer.ident is None:
-            self._timer.start()
-
-    def passed(self) -> bool:
-        """Whether the time had run out; the process has ended."""
-        self._timer.cancel()
-        return self._late.is_set()
-
-
-def _overused(said: str) -> str:
-    """How far router2 was, if it has said so."""
-    found = OVERUSED.findall(said)
-    return f": {int(found[-1][1]):,} of {int(found[-1][0]):,} wires are still wanted twice" if found else ""
 
 
 def pack(folder: Path, made: Flow, seed: int, progress: Progress) -> Path:
@@ -291,9 +238,4 @@ def _run(name: str, arguments: Sequence[str], work: Path, log: Path) -> None:
         own = work / "top.rpt"
         said = (own.read_text() if own.exists() else "") + done.stdout + done.stderr
         write_atomically(log, said)
-        raise FpgaError(f"{name} failed: {_last_error(said)}; log: {log}")
-
-
-def _last_error(said: str) -> str:
-    lines = said.strip().splitlines() or ["no message"]
-    return next((line for line in lines if line.startswith("ERROR")), lines[-1])
+        raise FpgaError(f"{name} failed: {last_error(said)}; log: {log}")

@@ -79,27 +79,6 @@ def test_what_does_not_fit_names_the_resource(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_not_routed_in_time_is_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "ROUTING_MINUTES", 0)
-    with pytest.raises(
-        FpgaError, match=r"preset 'counter' on ulx3s_25f \(.*\) is not routed after 0 minutes"
-    ) as caught:
-        built("ulx3s_25f", COUNTER, 50)
-    assert "Routing globals" in Path(str(caught.value).rpartition("log: ")[2]).read_text()
-    assert not list(folder.glob("*/seed-1"))
-
-
-def test_the_wires_still_wanted_twice_are_those_of_the_last_iteration() -> None:
-    lines = (
-        "iter=1 wires=834012 overused=67872 overuse=82879 archfail=NA",
-        "iter=2 wires=872461 overused=47840 overuse=",
-    )
-    said = "".join(f"Info:     {line}\nInfo: other\n" for line in lines)
-    assert flow._overused(said) == ": 47,840 of 872,461 wires are still wanted twice"
-    assert flow._overused("Info: Routing..\n") == ""
-
-
-@pytest.mark.slow
 def test_a_missed_clock_gives_no_bitstream_and_says_what_would_do() -> None:
     report = built("ulx3s_25f", SLOW, 200)
     assert not report.met and report.bitstream is None
