@@ -27,7 +27,6 @@ from sim.files import write_atomically
 
 BASELINE = Path(__file__).with_name("fpga.json")
 STORY_MODEL = HELD_OUT_PATH.with_name("stories260k.bin")
-CONTEXT = 128
 SEEDS = range(1, 4)
 MATRIX_LANES = 8
 """Side of the matrix array alone: 64 MULT18 of the ECP5-85F's 156."""
@@ -41,9 +40,9 @@ def digit_cycles(config: LpuConfig) -> int:
     return compile_digits(config, quantise(FloatModel.load())).report.cycles
 
 
-def token_cycles(config: LpuConfig) -> int:
-    """Cycles of one token of the shipped Llama, in the bucket of CONTEXT positions."""
-    return Buckets(config, prepare(STORY_MODEL).quantised, CONTEXT).program(CONTEXT, 1).report.cycles
+def token_cycles(context: int) -> Callable[[LpuConfig], int]:
+    """Cycles of one token of the shipped Llama with so long a context, in the bucket of the last position."""
+    return lambda config: Buckets(config, prepare(STORY_MODEL).quantised, context).program(context, 1).report.cycles
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,9 @@ CASES: Mapping[str, Case] = {
     for case in (
         Case("icebreaker", "nano", "image", digit_cycles),
         Case("ulx3s_25f", "nano", "image", digit_cycles),
-        Case("ulx3s_85f", "small", "token", token_cycles, nightly=True),
-        Case("ulx3s_85f", board("ulx3s_85f").preset, "token", token_cycles, nightly=True, seeds=SEEDS[:1]),
+        Case("ulx3s_85f", "small", "token", token_cycles(128), nightly=True),
+        Case("ulx3s_85f", "ulx3s", "token", token_cycles(128), nightly=True, seeds=SEEDS[:1]),
+        Case("ulx3s_85f", "ulx3s_narrow", "token", token_cycles(64), nightly=True, seeds=SEEDS[:1]),
     )
 }
 MATRIX = "ulx3s_85f/matrix"

@@ -30,7 +30,7 @@ from fpga.design import TOP, board_verilog
 from fpga.nextpnr import last_error, run_nextpnr
 from fpga.pll import MHZ, PllSetting, solve
 from fpga.report import RESOURCES, BuildReport, Placement
-from fpga.room import PLACER, RULE, has_scarce_wires, taken, with_fillers
+from fpga.room import PLACER, RULE, has_room, has_scarce_wires, taken, with_fillers
 from fpga.tools import tool
 from fpga.top import BoardTop, board_frequency, family_of
 from hdl.config import LpuConfig
@@ -172,7 +172,7 @@ def netlist(name: str, made: Flow, progress: Progress) -> Path:
                 made_of = json.loads((work / "top.json").read_text())
                 units = unit_cells(made_of["modules"]["top"]["cells"])
                 write_atomically(work / "cells.json", json.dumps(units, indent=2) + "\n")
-                if has_scarce_wires(made.place, units):
+                if has_room(made.place, units):
                     write_atomically(work / ROOM, json.dumps(with_fillers(made_of)))
     progress("yosys", "done")
     return folder
@@ -207,14 +207,21 @@ def place(folder: Path, made: Flow, seed: int, what: str, progress: Progress) ->
         if not target.exists():
             progress(job, "starting")
             with work_directory(target) as work:
-                arguments = ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail"]
-                arguments += made.place[1:]
-                if (folder / ROOM).exists():
-                    arguments[arguments.index("../top.json")] = f"../{ROOM}"
-                    arguments += PLACER
+                extra = ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail"]
+                arguments = [*_placing(folder, made), *extra]
                 run_nextpnr(made.family, arguments, log, what, lambda phase: progress(job, phase), work)
     progress(job, "done")
     return Placement.read(seed, target / "report.json")
+
+
+def _placing(folder: Path, made: Flow) -> list[str]:
+    """Arguments of nextpnr for a netlist: where wires are scarce, another placer, and LUTs that stay free."""
+    arguments = list(made.place[1:])
+    if has_scarce_wires(made.place, json.loads((folder / "cells.json").read_text())):
+        arguments += PLACER
+    if (folder / ROOM).exists():
+        arguments[arguments.index("../top.json")] = f"../{ROOM}"
+    return arguments
 
 
 def pack(folder: Path, made: Flow, seed: int, progress: Progress) -> Path:

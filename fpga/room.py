@@ -2,8 +2,8 @@
 
 Neither placer of nextpnr-ecp5 has a limit of LUTs a tile: each fills tiles with what belongs together until their
 inputs cannot all be reached, while corners of the part stay empty. So cells that do nothing, each with a place of its
-own, take half of the LUTs of two rows of tiles in three; the third keeps all eight LUTs a tile for carry chains, which
-go along a row. That is done for designs with so many LUTs that wires are scarce, and so few that they fit beside.
+own, take LUTs of two rows of tiles in three; the third keeps all eight LUTs a tile for carry chains, which go along a
+row. That is done for designs with so many LUTs that wires are scarce, and so few that they fit beside.
 """
 
 from __future__ import annotations
@@ -18,29 +18,37 @@ COLUMNS = range(2, 125)
 ROWS = [y for y in range(2, 94) if y % 12 != 10]
 """Rows of tiles with LUTs; those between have block RAMs and multipliers."""
 LUTS = 8 * len(COLUMNS) * len(ROWS)
-WHOLE_ROWS = 3
-"""One row of so many is left whole."""
-TAKEN = ("SLICEB.K0", "SLICEB.K1", "SLICED.K0", "SLICED.K1")
-"""LUTs of a tile that are taken in the others."""
-SHARE = (0.3, 0.55)
-"""Designs with fewer LUT places than this share of the part are routed anyway; larger ones leave too few to take."""
+TAKEN = ("", "BD", "BCD")
+"""Slices that are taken in each tile of a row, by turns: two LUTs a slice, four slices a tile."""
+MANY, MOST = 0.3, 0.5
+"""Shares of the part's LUTs: from MANY on wires are scarce, beyond MOST there are too few LUTs left to take."""
 PLACER = ("--placer", "static")
-"""For such designs: shorter wires than the default placer's. It makes slower ones of small designs."""
-
-RULE = tuple(map(str, (WHOLE_ROWS, *TAKEN, *SHARE, *PLACER)))
+"""Where wires are scarce: it makes shorter ones than the default placer, but slower paths of small designs."""
+RULE = tuple(map(str, (*TAKEN, MANY, MOST, *PLACER)))
 """All that the choice and the placement depend on."""
 
+Units = Mapping[str, Mapping[str, int]]
+"""Cells of a design, as :func:`fpga.cells.unit_cells` counts them."""
 
-def has_scarce_wires(place: Sequence[str], units: Mapping[str, Mapping[str, int]]) -> bool:
-    """Whether a design with the cells of ``units`` is placed so by nextpnr with the arguments ``place``."""
-    places = sum(unit["lut"] for unit in units.values())
-    return DEVICE in place and SHARE[0] * LUTS <= places <= SHARE[1] * LUTS
+
+def has_scarce_wires(place: Sequence[str], units: Units) -> bool:
+    """Whether wires are scarce in a design that nextpnr places with the arguments ``place``."""
+    return DEVICE in place and _share(units) >= MANY
+
+
+def has_room(place: Sequence[str], units: Units) -> bool:
+    """Whether such a design is to leave LUTs free."""
+    return has_scarce_wires(place, units) and _share(units) <= MOST
+
+
+def _share(units: Units) -> float:
+    return sum(unit["lut"] for unit in units.values()) / LUTS
 
 
 def taken() -> list[str]:
     """Names of the places that are taken."""
-    tiles = itertools.product((y for y in ROWS if y % WHOLE_ROWS), COLUMNS)
-    return [f"X{x}/Y{y}/{lut}" for y, x in tiles for lut in TAKEN]
+    tiles = itertools.product(ROWS, COLUMNS)
+    return [f"X{x}/Y{y}/SLICE{s}.K{k}" for y, x in tiles for s in TAKEN[y % len(TAKEN)] for k in (0, 1)]
 
 
 def with_fillers(netlist: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from golden.units.vector import VectorTwin
 from hdl.config import Direction, LpuConfig, PipeKind, SwitchOp, preset
 from hdl.isa import PIPE_LATENCY, PIPES, Opcode, queues, stream_direction
 
-PRESETS = ("nano", "tiny", "small", "ulx3s", "duo")
+PRESETS = ("nano", "tiny", "small", "ulx3s", "ulx3s_narrow", "duo")
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ def run(said: str, then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return phases
 
 
+SLICES = ("SLICEA", "SLICEB", "SLICEC", "SLICED")
 STALLED = [60_000, 40_000, 30_000, 29_000, 28_900, 28_800, 28_700, 28_600, 28_500]
 """The eighth is the first that is not a twentieth less than the one six before."""
 
@@ -75,29 +76,36 @@ def test_a_nextpnr_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
         run("ERROR: no pin\nInfo: 1 error\n", "exit 1", tmp_path, monkeypatch)
 
 
-def test_two_rows_of_three_have_half_of_their_luts_taken() -> None:
+def test_one_row_of_three_keeps_its_luts() -> None:
+    """Every other tile has at least two LUTs left, in one slice."""
     assert room.LUTS == 83_640
-    tiles: dict[tuple[int, int], list[str]] = {}
+    tiles: dict[tuple[int, int], set[str]] = {}
     for place in room.taken():
         x, y, lut = place.split("/")
-        tiles.setdefault((int(x[1:]), int(y[1:])), []).append(lut)
-    assert all(sorted(luts) == sorted(room.TAKEN) and y % 3 for (_, y), luts in tiles.items())
-    assert len({y for _, y in tiles}) == 54 and len(tiles) == 54 * 123
+        tiles.setdefault((int(x[1:]), int(y[1:])), set()).add(lut)
+    assert sum(map(len, tiles.values())) == len(room.taken()) == 34_194
+    assert all(y % 3 and x in room.COLUMNS and y in room.ROWS for x, y in tiles) and len(tiles) == 54 * 123
+    for luts in tiles.values():
+        slices = {lut.partition(".")[0] for lut in luts}
+        assert luts == {f"{name}.K{k}" for name in slices for k in (0, 1)} and slices < set(SLICES)
 
 
 @pytest.mark.parametrize(
-    ("device", "lut", "scarce"),
+    ("device", "lut", "scarce", "roomy"),
     [
-        ("--85k", 25_000, False),
-        ("--85k", 25_100, True),
-        ("--85k", 46_000, True),
-        ("--85k", 46_100, False),
-        ("--45k", 30_000, False),
+        ("--85k", 25_000, False, False),
+        ("--85k", 25_100, True, True),
+        ("--85k", 41_800, True, True),
+        ("--85k", 41_900, True, False),
+        ("--45k", 30_000, False, False),
     ],
 )
-def test_wires_are_scarce_where_luts_are_many_and_fit(device: str, lut: int, scarce: bool) -> None:
+def test_wires_are_scarce_where_luts_are_many(device: str, lut: int, scarce: bool, roomy: bool) -> None:
+    """There is room where the LUTs fit beside those that are taken."""
     units = {"vxm0": {"lut": lut - 1000, "ff": 9}, "mxm0": {"lut": 1000, "ff": 70_000}}
     assert room.has_scarce_wires(["nextpnr-ecp5", device], units) == scarce
+    assert room.has_room(["nextpnr-ecp5", device], units) == roomy
+    assert not roomy or lut < room.LUTS - len(room.taken())
 
 
 def test_fillers_have_nets_of_their_own() -> None:
@@ -117,7 +125,7 @@ def test_fillers_have_nets_of_their_own() -> None:
 def test_a_design_between_fillers_is_a_bitstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fillers are placed where they are to be, nothing else is there, and they are not counted."""
     monkeypatch.setattr(flow, "FOLDER", tmp_path)
-    monkeypatch.setattr(room, "SHARE", (0, 1))
+    monkeypatch.setattr(room, "MANY", 0)
     place = board("ulx3s_85f")
     pll, clock_hz = flow.clock_setting(place, 50)
     report = flow.build_design(place, "counter", COUNTER, pll, clock_hz, [1], lambda job, phase: None)

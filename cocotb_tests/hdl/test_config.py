@@ -113,7 +113,7 @@ def test_two_hemispheres_need_data_streams_outward_on_both_sides() -> None:
 
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match="unknown preset 'smal'; presets: nano, tiny, small, ulx3s, duo, medium, groq"
+        ConfigError, match="unknown preset 'smal'; presets: nano, tiny, small, ulx3s, ulx3s_narrow, duo, medium, groq"
     ):
         preset("smal")
     with pytest.raises(ConfigError, match="unknown field 'lane'; known: acc_rows, assertions"):

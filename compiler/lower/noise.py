@@ -32,22 +32,28 @@ class Noise(Lowering):
 
     def bundles(self) -> Iterator[Bundle]:
         yield self._row_words()
+        yield self._unit()
         for tile in range(0, self.tiles, BLOCK):
             yield self.at_pitch(partial(self._block, tile, min(BLOCK, self.tiles - tile)))
 
     def _row_words(self) -> Bundle:
-        addend, factor, unit = self.p.scratch
+        addend, factor, _ = self.p.scratch
         b = self.builder()
         v = Pipeline(self.config, b)
         counter = self.over_tiles(self.p.x, 0)
         low = v.op(IntOp.AND, counter, Imm(SIGNIFICAND_MASK))
         v.op(IntOp.OR, low, Imm(ONE), to=self.to(addend, 0))
-        v.op(MulOp.FMUL, self.over_tiles(self.op.inputs[1], 0), Imm.of(UNIT), to=self.to(unit, 0))
         mixed = v.op(MulOp.FMUL, v.op(AddOp.I2F, counter), Imm.of(MULTIPLIER))
         for _ in range(ROUNDS):
             word = v.op(IntOp.AND, v.op(IntOp.XOR, mixed, counter), Imm(ROUND_MASK))
             mixed = v.op(MulOp.FMUL, v.op(AddOp.I2F, word), Imm.of(MULTIPLIER))
         v.op(IntOp.OR, v.op(IntOp.AND, mixed, Imm(SIGNIFICAND_MASK)), Imm(FACTOR), to=self.to(factor, 0))
+        return b.build()
+
+    def _unit(self) -> Bundle:
+        b = self.builder()
+        temperature = self.over_tiles(self.op.inputs[1], 0)
+        Pipeline(self.config, b).op(MulOp.FMUL, temperature, Imm.of(UNIT), to=self.to(self.p.scratch[2], 0))
         return b.build()
 
     def _block(self, tile: int, n: int, pitch: int) -> Bundle:
