@@ -27,7 +27,7 @@ SIZES = {
     "tiny": Size(36, 1000, 15_000),
     "small": Size(8, 5000, 45_000),
     "ulx3s": Size(6, 5000, 20_000),
-    "ulx3s_narrow": Size(6, 5000, 20_000),
+    "ulx3s_narrow": Size(4, 5000, 13_000),
     "duo": Size(8, 5000, 40_000),
 }
 

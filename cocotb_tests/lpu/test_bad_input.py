@@ -183,7 +183,10 @@ def test_config_files_that_are_none(refuses: Refuses, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("fuzz --preset giant", "unknown preset 'giant'; presets: nano, tiny, small, ulx3s, ulx3s_narrow, duo, medium, groq"),
+        (
+            "fuzz --preset giant",
+            "unknown preset 'giant'; presets: nano, tiny, small, ulx3s, ulx3s_narrow, duo, medium, groq",
+        ),
         ("fuzz --preset tiny --seeds 3-1", "Invalid value for '--seeds': '3-1': must be A or A-B with A <= B"),
         ("fuzz --preset tiny --length 3", "Invalid value for '--length': 3 is not in the range 20<=x<=100000."),
         ("digits --images 0", "Invalid value for '--images': 0 is not in the range 1<=x<=.*"),

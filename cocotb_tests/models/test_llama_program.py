@@ -267,8 +267,7 @@ def test_perplexities_are_those_of_each_model_alone(buckets: Buckets) -> None:
         compare(MODEL, buckets, [[1]])
 
 
-@pytest.mark.parametrize("sampling", [False, True])
-@pytest.mark.parametrize("name", ["ulx3s", "ulx3s_narrow"])
+@pytest.mark.parametrize(("name", "sampling"), [("ulx3s", False), ("ulx3s", True), ("ulx3s_narrow", False)])
 def test_a_token_on_the_core_of_a_board(name: str, sampling: bool) -> None:
     """The shipped model's: on `ulx3s` its codes are in the second half of a tile. INT has a latency of 2,
     and there are two SG4s inward.
