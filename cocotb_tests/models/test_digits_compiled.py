@@ -16,7 +16,7 @@ from models.digits.evaluate import Evaluation, compile_digits
 from models.digits.model import FloatModel, quantise
 
 
-@pytest.mark.parametrize("name", ["nano", "small", "ulx3s", "duo"])
+@pytest.mark.parametrize("name", ["nano", "small", "ulx3s", "ulx3s_narrow", "duo"])
 def test_the_compiled_classifier_computes_the_golden_logits(name: str) -> None:
     config = preset(name)
     int8 = quantise(FloatModel.load())
