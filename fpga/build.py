@@ -41,6 +41,14 @@ from sim.files import locked, work_directory, write_atomically
 FOLDER = CACHE / "fpga"
 SYNTH_OPTIONS: Mapping[str, str] = {"ecp5": "-nowidelut", "ice40": ""}
 """See docs/fpga.md for what the others cost. No -dsp: the SB_MAC16 are instantiated."""
+OWN_REGISTERS = """hierarchy -top top
+proc
+select -set lanes lpu_lane/t:$*dff* lpu_pipe_*/t:$*dff* lpu_sfu_*/t:$*dff*
+setattr -set keep 1 @lanes r:WIDTH<=8 %i
+"""
+"""Commands for yosys: narrow registers of lanes stay what they are. They say the same in all lanes, and yosys would
+make one of them, with hundreds of sinks all over the part."""
+AFTER_READ: Mapping[str, str] = {"ecp5": OWN_REGISTERS, "ice40": ""}
 ASSERTION = "ERROR: Assert"
 """How yosys ends where its ABC9 step breaks one of its own rules, as yosys 0.70 does on preset `small`, flattened."""
 ROUTER: Mapping[str, tuple[str, ...]] = {"ecp5": ("--router", "router2"), "ice40": ()}
@@ -92,7 +100,12 @@ def flow(platform: Any, top: Elaboratable, sources: Mapping[str, str]) -> Flow:
     for name, text in sources.items():
         platform.add_file(name, text)
     family = family_of(platform)
-    options = {"synth_opts": SYNTH_OPTIONS[family], "read_verilog_opts": "-sv", "emit_src": False}
+    options = {
+        "synth_opts": SYNTH_OPTIONS[family],
+        "read_verilog_opts": "-sv",
+        "script_after_read": AFTER_READ[family],
+        "emit_src": False,
+    }
     plan = platform.prepare(top, name="top", **options)
     commands = [shlex.split(line) for line in plan.files["build_top.sh"].splitlines() if line.startswith('"$')]
     texts = {name: content if isinstance(content, str) else content.decode() for name, content in plan.files.items()}

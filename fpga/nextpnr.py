@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from fpga import FpgaError
 from fpga.report import RESOURCES
 from fpga.tools import tool
 
+ROUTING = "routing"
 PHASES = (
     (re.compile(r"Info: Packing"), "packing"),
     (re.compile(r"Info: (Creating initial|Placed|Running main)"), "placing"),
-    (re.compile(r"Info: (Routing|Setting up routing|Running router)"), "routing"),
+    (re.compile(r"Info: (Routing|Setting up routing|Running router)"), ROUTING),
 )
 UTILISATION = re.compile(r"Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%")
 ITERATION = re.compile(r"Info:\s+iter=(\d+) wires=(\d+) overused=(\d+) ")
@@ -22,6 +24,8 @@ ITERATION = re.compile(r"Info:\s+iter=(\d+) wires=(\d+) overused=(\d+) ")
 PATIENCE = 6
 LESS = 0.95
 """Routing goes on while fewer than this share of the wires wanted twice PATIENCE iterations ago still are."""
+ROUTING_MINUTES = 45
+"""And no longer than this: where wires are far too few, an iteration alone takes a quarter of an hour."""
 FEW = 1000
 """So few wires are always tried further: the last ones come free by fits and starts."""
 
@@ -34,11 +38,14 @@ class _Watch:
         self._phase, self._log = phase, log
         self._short: list[str] = []
         self._overused: list[int] = []
+        self._routing_since: float | None = None
 
     def refusal(self, line: str) -> str | None:
         for pattern, shown in PHASES:
             if pattern.match(line):
                 self._phase(shown)
+                if shown == ROUTING and self._routing_since is None:
+                    self._routing_since = time.monotonic()
         if (found := UTILISATION.match(line)) and int(found[2]) > int(found[3]):
             self._short.append(f"{self._columns.get(found[1], found[1])} {int(found[2]):,} of {int(found[3]):,}")
         elif self._short:
@@ -47,14 +54,14 @@ class _Watch:
 
     def _stalled(self, iteration: int, wires: int, overused: int) -> str | None:
         self._overused.append(overused)
-        self._phase(f"routing, iteration {iteration}: {overused:,} wires wanted twice")
+        self._phase(f"{ROUTING}, iteration {iteration}: {overused:,} wires wanted twice")
         before = self._overused[-1 - PATIENCE] if len(self._overused) > PATIENCE else None
-        if before is None or overused < max(FEW, LESS * before):
-            return None
-        return (
-            f"is not routed: after {iteration} iterations {overused:,} of {wires:,} wires are wanted twice, "
-            f"{before:,} were {PATIENCE} iterations before; log: {self._log}"
-        )
+        said = f"is not routed: after {iteration} iterations {overused:,} of {wires:,} wires are wanted twice"
+        if before is not None and overused >= max(FEW, LESS * before):
+            return f"{said}, {before:,} were {PATIENCE} iterations before; log: {self._log}"
+        if self._routing_since is not None and time.monotonic() - self._routing_since > 60 * ROUTING_MINUTES:
+            return f"{said}, which took more than {ROUTING_MINUTES} minutes; log: {self._log}"
+        return None
 
 
 def run_nextpnr(

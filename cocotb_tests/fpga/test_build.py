@@ -31,6 +31,17 @@ MANY = f"""{PORTS}
   assign tx = many[0], running = rst;
 endmodule
 """
+LANES = f"""{PORTS}
+  wire [1:0] result;
+  NAME lane0(clk, rx, rst, result[0]), lane1(clk, rx, ~rst, result[1]);
+  assign tx = ^result, running = rst;
+endmodule
+module NAME(input clk, input valid, input x, output reg result);
+  reg valid_now;
+  always @(posedge clk) begin valid_now <= valid; result <= valid_now ^ x; end
+endmodule
+"""
+"""Two lanes that register the same bit."""
 SLOW = f"""{PORTS}
   reg [63:0] a, b;
   always @(posedge clk) begin a <= {{a, rx}}; b <= (a * a) ^ ((a + b) * b); end
@@ -85,6 +96,13 @@ def test_a_missed_clock_gives_no_bitstream_and_says_what_would_do() -> None:
     assert timing_error(report).startswith("timing not met: counter on ulx3s_25f reaches ")
     assert " of 200 MHz (critical path from lpu." in timing_error(report)
     assert report.best.fmax_mhz >= float(timing_error(report).split("--clock ")[1].split()[0])
+
+
+@pytest.mark.slow
+def test_what_lanes_register_they_register_each() -> None:
+    """Four registers in two lanes; three where yosys does as it likes, because two of them are the same."""
+    found = {name: built("ulx3s_25f", LANES.replace("NAME", name), 50).flip_flops for name in ("lpu_lane", "other")}
+    assert found["lpu_lane"] == found["other"] + 1
 
 
 @pytest.mark.slow

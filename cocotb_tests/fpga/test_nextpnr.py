@@ -71,6 +71,13 @@ def test_routing_that_becomes_better_goes_on(
     assert phases[-1] == f"routing, iteration {len(overused)}: {overused[-1]:,} wires wanted twice"
 
 
+def test_routing_that_takes_too_long_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nextpnr, "ROUTING_MINUTES", -1)
+    message = "is not routed: after 1 iterations 60,000 of 700,000 wires are wanted twice, which took more than -1 min"
+    with pytest.raises(FpgaError, match=message):
+        run("Info: Routing globals...\n" + iterations(STALLED), "exec sleep 60", tmp_path, monkeypatch)
+
+
 def test_a_nextpnr_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FpgaError, match="nextpnr-ecp5 failed on preset 'x' on y: ERROR: no pin; log: "):
         run("ERROR: no pin\nInfo: 1 error\n", "exit 1", tmp_path, monkeypatch)

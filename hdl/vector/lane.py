@@ -40,11 +40,13 @@ def shares_sfu(config: LpuConfig) -> bool:
 class Lane(Shared):
     """The pipes of one lane; ``<pipe>_result`` shows the result registers.
 
-    An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) in T, its takes and its command in T + 1:
-    the operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe
-    then. ``out[g]`` is the result of the pipe for which ``drive[g]`` has its bit on, in the order of ``config.pipes``;
-    the bit above them stands for INT's result saturated to int8, in all bytes where it may be driven. An SFU pipe that
-    lanes share (:class:`SfuTurns`) takes ``sfu_entering``, and gives ``sfu_result``.
+    An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``), its takes and its command in T; the
+    operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe in
+    T + 1. ``out[g]`` is the result of the pipe for which ``drive[g]`` had its bit on a cycle before, in the order of
+    ``config.pipes``; the bit above them stands for INT's result saturated to int8, in all bytes where it may be driven.
+    An SFU pipe that lanes share (:class:`SfuTurns`) takes ``sfu_entering``, and gives ``sfu_result``.
+
+    What is the same in all lanes is registered in each: a mask then has a lane's sinks only, where wires are long.
     """
 
     def __init__(self, config: LpuConfig, reads: Reach, drives: Reach) -> None:
@@ -81,9 +83,15 @@ class Lane(Shared):
         singles = Cat(Const(self._config.single(j), 1).replicate(8) for j in range(STREAMS_PER_GROUP))
         narrow = saturated(self._result(PipeKind.INT)) & singles
         values = [*(self._result(pipe) for pipe in self._config.pipes), narrow]
-        for out, gates in zip(self.out, self.drive, strict=True):
+        for g, (out, drive) in enumerate(zip(self.out, self.drive, strict=True)):
+            gates = self._registered(m, drive, f"drive{g}_now")
             m.d.comb += out.eq(any_of(gated(values, gates)))
         return m
+
+    def _registered(self, m: Module, value: Value, name: str) -> Value:
+        register = Signal(len(value), name=name)
+        m.d.sync += register.eq(value)
+        return register
 
     def _result(self, pipe: PipeKind) -> Value:
         value: Value = getattr(self, f"{pipe.value}_result")
@@ -93,7 +101,11 @@ class Lane(Shared):
         m.d.comb += self._result(pipe).eq(component.result)
         registered = pipe in self._config.operand_registers and pipe is not PipeKind.INT
         domain = m.d.sync if registered else m.d.comb
-        domain += component.command.eq(getattr(self, f"{pipe.value}_command"))
+        command = getattr(self, f"{pipe.value}_command")
+        domain += [
+            getattr(component.command, field).eq(self._registered(m, getattr(command, field), f"{pipe.value}_{field}"))
+            for field in PIPE_COMMAND.members
+        ]
         for operand in Operand.all_of(self._config, pipe):
             domain += getattr(component, operand.name[-1]).eq(self._operand(m, operand))
 
@@ -102,7 +114,10 @@ class Lane(Shared):
         values = [self._result(pipe) for pipe in operand.registers]
         if operand.swaps:
             values += list(getattr(self, f"{operand.pipe.value}_swapped"))
-        terms = gated(values, Value.cast(getattr(self, f"{operand.name}_take"))) if operand.takes else []
+        terms = []
+        if operand.takes:
+            take = Value.cast(getattr(self, f"{operand.name}_take"))
+            terms = gated(values, self._registered(m, take, f"{operand.name}_take_now"))
         for k, word in enumerate(operand.words(getattr(self, operand.name), self) if operand.picks else ()):
             register = Signal(32, name=f"{operand.name}_register{k}", reset_less=True)
             m.d.sync += register.eq(word)

@@ -45,7 +45,7 @@ class Operand:
 
     @property
     def ports(self) -> dict[str, wiring.Member]:
-        """Ports of a lane: what to take in T, and in T + 1."""
+        """Ports of a lane: what to take in T, and from T + 1 on registers."""
         taken = {f"{self.name}_take": In(self.take_layout)} if self.takes else {}
         return {**({self.name: In(self.pick_layout)} if self.picks else {}), **taken}
 
@@ -106,7 +106,7 @@ class Operand:
         return Cat(hit.replicate(len(imm)) | (imm if k < 2 else 0) for k, hit in enumerate(padded))
 
     def take(self, issue: data.View) -> Value:
-        """The take of the element that issues now; it is wanted a cycle later."""
+        """The take of the element that issues now."""
         source = issue[f"{self._field}_from"]
         registers = [source == Source[pipe.name] for pipe in self.registers]
         swaps = [(source == Source.SWAP) & (issue.swap == k) for k in range(self.swaps)]

@@ -71,10 +71,12 @@ class VectorTile(wiring.Component):
 
     def _share_sfu(self, m: Module, platform: object) -> None:
         n = self._config.sfu_cycles
+        command = Signal(PIPE_COMMAND, name="sfu_command_now")
+        m.d.sync += command.eq(self._commands[PipeKind.SFU])
         for i in range(0, len(self._lanes), n):
             sfu = SfuTurns(n, PipeKind.SFU in self._config.operand_registers)
             m.submodules[f"sfu{i}"] = shared(sfu, platform)
-            m.d.comb += sfu.command.eq(self._commands[PipeKind.SFU])
+            m.d.comb += sfu.command.eq(command)
             for j, lane in enumerate(self._lanes[i : i + n]):
                 m.d.comb += [sfu.x[j].eq(lane.sfu_entering), lane.sfu_result.eq(sfu.result[j])]
 
@@ -86,9 +88,9 @@ class VectorTile(wiring.Component):
     def _issue(self, m: Module, pipe: PipeKind) -> None:
         issue = getattr(self, f"issue_{pipe.value}")
         command = Signal(PIPE_COMMAND, name=f"{pipe.value}_command")
-        m.d.sync += [command.valid.eq(issue.valid), command.op.eq(operation_of(self._config, pipe, issue))]
+        m.d.comb += [command.valid.eq(issue.valid), command.op.eq(operation_of(self._config, pipe, issue))]
         if pipe is PipeKind.INT:
-            m.d.sync += command.imm.eq(sign_extended(issue.imm))
+            m.d.comb += command.imm.eq(sign_extended(issue.imm))
         self._commands[pipe] = command
         if pipe is not PipeKind.SFU or not shares_sfu(self._config):
             self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
@@ -99,7 +101,7 @@ class VectorTile(wiring.Component):
                 self._to_lanes(m, operand.name, Value.cast(pick))
             if operand.takes:
                 take = Signal(operand.take_layout, name=f"{operand.name}_take")
-                m.d.sync += Value.cast(take).eq(operand.take(issue))
+                m.d.comb += Value.cast(take).eq(operand.take(issue))
                 self._to_lanes(m, f"{operand.name}_take", Value.cast(take))
             for i, lane in enumerate(self._lanes):
                 for k in range(operand.swaps):
@@ -109,14 +111,14 @@ class VectorTile(wiring.Component):
     # ------------------------------------------------------------------ results
 
     def _whole(self, m: Module, pipe: PipeKind) -> Value:
-        """The SG4s that the pipe drives now."""
+        """The SG4s that the pipe drives in the next cycle."""
         issue = getattr(self, f"issue_{pipe.value}")
         hits = Cat(drives(issue) & hits_group(issue.out, *group) for group in self._groups())
         wide = issue.out_wide.replicate(len(hits)) if pipe is PipeKind.INT else hits
-        return self._delayed(m, pipe, hits & wide, "whole")
+        return self._delayed(m, hits & wide, f"{pipe.value}_whole", whole_latency(self._config, pipe))
 
     def _single(self, m: Module) -> Value:
-        """The single streams that INT drives now, as bits of all streams in reach."""
+        """The single streams that INT drives in the next cycle, as bits of all streams in reach."""
         issue = self.issue_int
         singly = drives(issue) & ~issue.out_wide
         hits = [
@@ -124,14 +126,15 @@ class VectorTile(wiring.Component):
             for group in self._groups()
             for j in range(STREAMS_PER_GROUP)
         ]
-        return self._delayed(m, PipeKind.INT, Cat(hits), "single")
+        return self._delayed(m, Cat(hits), "int_single", whole_latency(self._config, PipeKind.INT))
 
     def _groups(self) -> list[tuple[Direction, int]]:
         return [(d, s) for d, streams in self._drives.streams.items() for s in streams[::STREAMS_PER_GROUP]]
 
-    def _delayed(self, m: Module, pipe: PipeKind, value: Value, name: str) -> Value:
-        for stage in range(1, 2 + whole_latency(self._config, pipe)):
-            after = Signal(len(value), name=f"{pipe.value}_{name}{stage}")
+    @staticmethod
+    def _delayed(m: Module, value: Value, name: str, cycles: int) -> Value:
+        for stage in range(1, 1 + cycles):
+            after = Signal(len(value), name=f"{name}{stage}")
             m.d.sync += after.eq(value)
             value = after
         return value
@@ -146,8 +149,10 @@ class VectorTile(wiring.Component):
             enables.append(bytes_ | Cat(hits).any().replicate(STREAMS_PER_GROUP))
             gates.append([*hits, bytes_.any()])
         self._to_lanes(m, "drive", Cat(Cat(bits) for bits in gates))
-        m.d.comb += self.conflict.eq(Cat(_several(bits) for bits in gates).any())
-        enable, position = Cat(enables), 0
+        now = Signal(1 + len(Cat(enables)), name="drive_now")
+        m.d.sync += now.eq(Cat(Cat(_several(bits) for bits in gates).any(), Cat(enables)))
+        m.d.comb += self.conflict.eq(now[0])
+        enable, position = now[1:], 0
         for direction, streams in self._drives.streams.items():
             name = direction.name.lower()
             m.d.comb += getattr(self, f"drive_{name}").eq(enable[position : position + len(streams)])
@@ -164,7 +169,8 @@ class VectorTile(wiring.Component):
 
     def _log(self, m: Module) -> None:
         for pipe in self._config.pipes:
-            valid = self._delayed(m, pipe, getattr(self, f"issue_{pipe.value}").valid, "valid")
+            issued = getattr(self, f"issue_{pipe.value}").valid
+            valid = self._delayed(m, issued, f"{pipe.value}_valid", 1 + whole_latency(self._config, pipe))
             words = self._results(pipe)
             m.d.comb += getattr(self, f"{pipe.value}_valid").eq(valid)
             m.d.comb += getattr(self, f"{pipe.value}_digest").eq(digest(words))
