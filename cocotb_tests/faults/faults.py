@@ -282,8 +282,8 @@ _VECTOR = _group(
         "command-early",
         "a pipe gets its command in the issue cycle, before its operands",
         "vector/lane.py",
-        'self._registered(m, getattr(command, field), f"{pipe.value}_{field}")',
-        "getattr(command, field)",
+        'self._registered(m, command.op, f"{pipe.value}_op")',
+        "command.op",
         "test_vector_tile[tiny]",
     ),
     (

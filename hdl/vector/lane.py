@@ -40,11 +40,12 @@ def shares_sfu(config: LpuConfig) -> bool:
 class Lane(Shared):
     """The pipes of one lane; ``<pipe>_result`` shows the result registers.
 
-    An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``), its takes and its command in T; the
-    operand register, or a result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe in
-    T + 1. ``out[g]`` is the result of the pipe for which ``drive[g]`` had its bit on a cycle before, in the order of
-    ``config.pipes``; the bit above them stands for INT's result saturated to int8, in all bytes where it may be driven.
-    An SFU pipe that lanes share (:class:`SfuTurns`) takes ``sfu_entering``, and gives ``sfu_result``.
+    An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``), its takes and its command in T, the
+    immediate of the command in T + 1; the operand register, or a result register as it stands, or another lane's
+    (``<pipe>_swapped``) enters the pipe in T + 1. ``out[g]`` is the result of the pipe for which ``drive[g]`` had its
+    bit on a cycle before, in the order of ``config.pipes``; the bit above them stands for INT's result saturated to
+    int8, in all bytes where it may be driven. An SFU pipe that lanes share (:class:`SfuTurns`) takes ``sfu_entering``,
+    and gives ``sfu_result``.
 
     What is the same in all lanes is registered in each: a mask then has a lane's sinks only, where wires are long.
     """
@@ -103,8 +104,9 @@ class Lane(Shared):
         domain = m.d.sync if registered else m.d.comb
         command = getattr(self, f"{pipe.value}_command")
         domain += [
-            getattr(component.command, field).eq(self._registered(m, getattr(command, field), f"{pipe.value}_{field}"))
-            for field in PIPE_COMMAND.members
+            component.command.valid.eq(self._registered(m, command.valid, f"{pipe.value}_valid")),
+            component.command.op.eq(self._registered(m, command.op, f"{pipe.value}_op")),
+            component.command.imm.eq(command.imm),
         ]
         for operand in Operand.all_of(self._config, pipe):
             domain += getattr(component, operand.name[-1]).eq(self._operand(m, operand))

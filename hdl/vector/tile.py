@@ -90,7 +90,7 @@ class VectorTile(wiring.Component):
         command = Signal(PIPE_COMMAND, name=f"{pipe.value}_command")
         m.d.comb += [command.valid.eq(issue.valid), command.op.eq(operation_of(self._config, pipe, issue))]
         if pipe is PipeKind.INT:
-            m.d.comb += command.imm.eq(sign_extended(issue.imm))
+            m.d.sync += command.imm.eq(sign_extended(issue.imm))
         self._commands[pipe] = command
         if pipe is not PipeKind.SFU or not shares_sfu(self._config):
             self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
