@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from click.testing import CliRunner, Result
 
 import bench.fpga
 from fpga import FpgaError
+from fpga.boards import Board, board
+from hdl.config import LpuConfig
 from lpu.main import main
 
 BUILT = {
@@ -45,6 +48,21 @@ def test_a_refused_build_is_a_row_without_paths(monkeypatch: pytest.MonkeyPatch)
     row = bench.fpga.measure(bench.fpga.CASES["icebreaker/nano"], lambda job, phase: None)
     assert row["refused"] == "'nano' is not routed" and row["cycles"] == 440
     assert "rate" not in row
+
+
+def test_a_row_is_built_at_its_own_clock_or_at_the_boards(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def refuse(place: Board, config: LpuConfig, clock_mhz: float, *_: object) -> None:
+        asked.append(clock_mhz)
+        raise FpgaError("no")
+
+    monkeypatch.setattr(bench.fpga, "build", refuse)
+    case = replace(bench.fpga.CASES["ulx3s_85f/ulx3s_narrow"], cycles=lambda config: 1)
+    for clock_mhz in (None, 50):
+        row = bench.fpga.measure(replace(case, clock_mhz=clock_mhz), lambda job, phase: None)
+        assert row["clock_mhz"] == asked[-1]
+    assert asked == [board("ulx3s_85f").clock_mhz, 50]
 
 
 @pytest.mark.parametrize(("content", "message"), [("{", "not JSON"), ("[]", "must map the name of each row")])
