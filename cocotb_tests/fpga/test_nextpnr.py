@@ -38,7 +38,7 @@ def run(said: str, then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 SLICES = ("SLICEA", "SLICEB", "SLICEC", "SLICED")
 STALLED = [60_000, 40_000, 30_000, 29_000, 28_900, 28_800, 28_700, 28_600, 28_500]
-"""The eighth is the first that is not a twentieth less than the one six before."""
+"""The ninth is the first that is not a twentieth less than the one six before."""
 
 
 def test_routing_that_gets_no_further_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
