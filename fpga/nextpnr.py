@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,37 +31,63 @@ FEW = 1000
 
 
 class _Watch:
-    """Reads what nextpnr says, line by line; :meth:`refusal` is why it is to be stopped, if it is."""
+    """Reads what nextpnr says, line by line, and tells its phases; :meth:`refusal` is why it is to be stopped, if so."""
 
-    def __init__(self, family: str, phase: Callable[[str], None], log: Path) -> None:
+    def __init__(self, family: str, told: Sequence[Callable[[str], None]], log: Path) -> None:
         self._columns = {bel: column for column, bel in RESOURCES[family].items()}
-        self._phase, self._log = phase, log
+        self._told, self._log = told, log
         self._short: list[str] = []
         self._overused: list[int] = []
-        self._routing_since: float | None = None
+        self._last = ""
 
     def refusal(self, line: str) -> str | None:
         for pattern, shown in PHASES:
             if pattern.match(line):
                 self._phase(shown)
-                if shown == ROUTING and self._routing_since is None:
-                    self._routing_since = time.monotonic()
         if (found := UTILISATION.match(line)) and int(found[2]) > int(found[3]):
             self._short.append(f"{self._columns.get(found[1], found[1])} {int(found[2]):,} of {int(found[3]):,}")
         elif self._short:
             return f"does not fit: needs {', '.join(self._short)}"
         return self._stalled(*map(int, found.groups())) if (found := ITERATION.match(line)) else None
 
+    def _phase(self, shown: str) -> None:
+        for told in self._told:
+            told(shown)
+
     def _stalled(self, iteration: int, wires: int, overused: int) -> str | None:
         self._overused.append(overused)
         self._phase(f"{ROUTING}, iteration {iteration}: {overused:,} wires wanted twice")
         before = self._overused[-1 - PATIENCE] if len(self._overused) > PATIENCE else None
-        said = f"is not routed: after {iteration} iterations {overused:,} of {wires:,} wires are wanted twice"
-        if before is not None and overused >= max(FEW, LESS * before):
-            return f"{said}, {before:,} were {PATIENCE} iterations before; log: {self._log}"
-        if self._routing_since is not None and time.monotonic() - self._routing_since > 60 * ROUTING_MINUTES:
-            return f"{said}, which took more than {ROUTING_MINUTES} minutes; log: {self._log}"
-        return None
+        self._last = f": after {iteration} iterations {overused:,} of {wires:,} wires are wanted twice"
+        if before is None or overused < max(FEW, LESS * before):
+            return None
+        return f"is not routed{self._last}, {before:,} were {PATIENCE} iterations before; log: {self._log}"
+
+    def too_late(self) -> str:
+        """Why it is stopped when the time is over."""
+        return f"is not routed in {ROUTING_MINUTES} minutes{self._last}; log: {self._log}"
+
+
+class _Limit:
+    """Ends a process ROUTING_MINUTES after it has begun to route, whatever it says."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process, self._late = process, threading.Event()
+        self._timer = threading.Timer(ROUTING_MINUTES * 60, self._end)
+        self._timer.daemon = True
+
+    def _end(self) -> None:
+        self._late.set()
+        self._process.kill()
+
+    def reached(self, phase: str) -> None:
+        if phase == ROUTING and self._timer.ident is None:
+            self._timer.start()
+
+    def passed(self) -> bool:
+        """Whether the time had run out; the process has ended."""
+        self._timer.cancel()
+        return self._late.is_set()
 
 
 def run_nextpnr(
@@ -72,18 +98,22 @@ def run_nextpnr(
     Raises FpgaError: it counts more than the part has, routing gets no further, or it fails.
     """
     command = [tool(f"nextpnr-{family}").path, *arguments]
-    watch, refused = _Watch(family, phase, log), None
+    refused: str | None = None
     with (
         log.open("w") as lines,
         subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
     ):
         assert process.stdout is not None
+        limit = _Limit(process)
+        watch = _Watch(family, (phase, limit.reached), log)
         for line in process.stdout:
             lines.write(line)
             lines.flush()
             if refused := watch.refusal(line):
                 process.kill()
                 break
+    if limit.passed():
+        refused = watch.too_late()
     if refused:
         raise FpgaError(f"{what} {refused}")
     if process.returncode != 0:

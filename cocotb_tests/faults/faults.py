@@ -287,6 +287,14 @@ _VECTOR = _group(
         "test_vector_tile[tiny]",
     ),
     (
+        "drive-early",
+        "a lane takes its drives without the register, a cycle early",
+        "vector/lane.py",
+        'self._registered(m, drive, f"drive{g}_now")',
+        "drive",
+        "test_vector_tile[tiny]",
+    ),
+    (
         "streams-late",
         "streams are read a cycle after the issue",
         "vector/tile.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from fpga.report import BuildReport, Placement
 from fpga.top import board_frequency, family_of
 from hdl.config import preset
 from lpu.commands.fpga_build import timing_error
+from sim.build import core_verilog
 
 PORTS = "module lpu_board(input clk, input rst, input rx, output tx, output running);"
 COUNTER = f"""{PORTS}
@@ -75,6 +77,7 @@ def test_a_design_becomes_a_bitstream_once(name: str, clock_mhz: float, folder: 
     assert 8 <= report.used["LUT"] < 300 and report.available["LUT"] > 5000
     assert report.bitstream is not None and Path(report.bitstream).stat().st_size > 10_000
     assert "nextpnr seed 2: routing" in phases
+    assert name == "icebreaker" or any(phase.startswith("nextpnr seed 2: routing, iteration 1: ") for phase in phases)
     phases.clear()
     assert built(name, COUNTER, clock_mhz, 2, phases) == report
     assert not [phase for phase in phases if not phase.endswith("done")]
@@ -96,6 +99,13 @@ def test_a_missed_clock_gives_no_bitstream_and_says_what_would_do() -> None:
     assert timing_error(report).startswith("timing not met: counter on ulx3s_25f reaches ")
     assert " of 200 MHz (critical path from lpu." in timing_error(report)
     assert report.best.fmax_mhz >= float(timing_error(report).split("--clock ")[1].split()[0])
+
+
+def test_the_lanes_are_what_the_commands_for_yosys_name() -> None:
+    text = core_verilog(preset("ulx3s_narrow"))
+    for pattern in ("lpu_lane", "lpu_pipe_*", "lpu_sfu_*"):
+        assert f"{pattern}/t:" in flow.OWN_REGISTERS
+        assert re.search(rf"^module {pattern.replace('*', '.*')}\(", text, re.MULTILINE), pattern
 
 
 @pytest.mark.slow
