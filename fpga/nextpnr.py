@@ -31,7 +31,7 @@ FEW = 1000
 
 
 class _Watch:
-    """Reads what nextpnr says, line by line, and tells its phases; :meth:`refusal` is why it is to be stopped, if so."""
+    """Reads what nextpnr says, line by line, and tells its phases; :meth:`refusal` is why to stop it, if at all."""
 
     def __init__(self, family: str, told: Sequence[Callable[[str], None]], log: Path) -> None:
         self._columns = {bel: column for column, bel in RESOURCES[family].items()}
