@@ -287,7 +287,7 @@ _VECTOR = _group(
         "test_vector_tile[tiny]",
     ),
     (
-        "drive-early",
+        "lane-drive-early",
         "a lane takes its drives without the register, a cycle early",
         "vector/lane.py",
         'self._registered(m, drive, f"drive{g}_now")',
