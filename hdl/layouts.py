@@ -124,9 +124,19 @@ def port_name(queue: Queue) -> str:
     return queue.name.replace(".", "_")
 
 
+def vector_lead(config: LpuConfig) -> int:
+    """Cycles before T in which an element's command reaches the vector unit: queues that look ahead have it a cycle
+    before, so that what selects its stream operands in T comes from registers; lane by lane nothing is selected in T.
+    """
+    return 1 if config.loop_levels and not config.lane_by_lane else 0
+
+
 @cache
 def superlane_command(config: LpuConfig) -> data.StructLayout:
-    """All commands of one cycle, as superlane 0 sees them; superlane r sees them r cycles later."""
+    """All commands of one cycle, as superlane 0 sees them; superlane r sees them r cycles later.
+
+    Those of the vector unit's pipes are of elements that issue ``vector_lead`` cycles later.
+    """
     ports = dict.fromkeys((*queues(config), *memory_ports(config)))
     members: dict[str, object] = {port_name(q): command_of(config, q) for q in ports}
     return data.StructLayout({**members, "link_drive": 1})

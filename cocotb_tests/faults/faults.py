@@ -298,8 +298,24 @@ _VECTOR = _group(
         "streams-late",
         "streams are read a cycle after the issue",
         "vector/tile.py",
-        "m.d.comb += Value.cast(pick)",
-        "m.d.sync += Value.cast(pick)",
+        "registered = operand.is_masked_bit_by_bit and vector_lead(self._config)",
+        "registered = vector_lead(self._config)",
+        "test_vector_tile[tiny]",
+    ),
+    (
+        "immediate-early",
+        "what carries the immediate is picked without the register, a cycle early",
+        "vector/tile.py",
+        "registered = operand.is_masked_bit_by_bit and vector_lead(self._config)",
+        "registered = False",
+        "test_vector_tile[tiny]",
+    ),
+    (
+        "pick-early",
+        "a lane picks its streams without the register, a cycle early",
+        "vector/lane.py",
+        'self._registered(m, Value.cast(pick[part]), f"{operand.name}_{part}")',
+        "Value.cast(pick[part])",
         "test_vector_tile[tiny]",
     ),
     (
@@ -1155,6 +1171,14 @@ _WIRING = (
     *_group(
         "core",
         CORE + "timing",
+        (
+            "coming-late",
+            "the vector unit is told of an element when it issues, not a cycle before",
+            "core.py",
+            "queue.kind in PIPES and vector_lead(self._config) > 0",
+            "False",
+            "test_operands_and_results_are_there_in_their_cycle_only[tiny]",
+        ),
         (
             "index-swapped",
             "low and high byte of the index are swapped",

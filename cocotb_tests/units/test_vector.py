@@ -31,6 +31,7 @@ from hdl.isa import (
     stream_index,
     unit_fields,
 )
+from hdl.layouts import vector_lead
 from hdl.streams import Reach
 from hdl.vector.serial import SerialTile
 from hdl.vector.tile import VectorTile, drives_of, reads_of
@@ -195,13 +196,14 @@ def check(config: LpuConfig, t: int, outputs: Mapping[str, Any], expected: Expec
 @pytest.mark.parametrize("config", [NANO, TINY, SMALL, BOARD, DUO], ids=lambda config: config.name)
 def test_vector_tile(config: LpuConfig) -> None:
     """Random elements in all pipes at once on random streams: result, cycle, streams and digest of every element."""
-    rng, stimulus = np.random.default_rng(11), Stimulus()
+    rng, stimulus, lead = np.random.default_rng(11), Stimulus(), vector_lead(config)
     elements = {pipe: list(random_elements(config, rng, pipe)) for pipe in config.pipes}
     cycles = max(queue[-1].cycle for queue in elements.values()) + 1
     content = FloatContent(config, rng, cycles)
     for t in range(cycles):
         bubbles = {f"issue_{pipe.value}": {**issued(elements[pipe][t % 7]), "valid": 0} for pipe in config.pipes}
-        stimulus.at(t, **content.ports(t, reads_of(config)), **bubbles)
+        stimulus.at(t, **bubbles)
+        stimulus.at(t + lead, **content.ports(t, reads_of(config)))
     for pipe, queue in elements.items():
         for element in queue:
             stimulus.at(element.cycle, **{f"issue_{pipe.value}": issued(element)})
@@ -210,7 +212,7 @@ def test_vector_tile(config: LpuConfig) -> None:
     assert meet != config.lane_by_lane, "INT alone drives, then"
     tile = SerialTile if config.lane_by_lane else VectorTile
     for t, outputs in enumerate(Bench(tile(config)).run(stimulus, extra=9)):
-        check(config, t, outputs, expected)
+        check(config, t - lead, outputs, expected)
 
 
 def test_saturation() -> None:
@@ -221,10 +223,10 @@ def test_saturation() -> None:
     fields |= {"y_from": int(Source.IMM), "operation": int(IntOp.ADD)}
     for t, value in enumerate(values):
         stimulus.at(t, issue_int={**fields, "imm": value})
-    response = Bench(VectorTile(TINY)).run(stimulus, extra=2)
+    response = Bench(VectorTile(TINY)).run(stimulus, extra=2 + vector_lead(TINY))
     for t, value in enumerate(values):
         expected = np.full((1, TINY.lanes), min(max(value, -128), 127), np.int8).view(np.uint8)
-        assert driven(TINY, response[t + 2]) == on_streams(out, expected), value
+        assert driven(TINY, response[vector_lead(TINY) + t + 2]) == on_streams(out, expected), value
 
 
 def test_both_directions_are_read_and_driven_between_two_hemispheres() -> None:

@@ -10,8 +10,8 @@ from hdl.config import LpuConfig
 from hdl.control.queue import IssueQueue
 from hdl.control.straight import StraightQueue
 from hdl.emit import shared
-from hdl.isa import queues, word_bits
-from hdl.layouts import issue_layout, port_name
+from hdl.isa import PIPES, Queue, queues, word_bits
+from hdl.layouts import issue_layout, port_name, vector_lead
 
 
 def start_to_issue(config: LpuConfig) -> int:
@@ -22,7 +22,8 @@ def start_to_issue(config: LpuConfig) -> int:
 class Controller(wiring.Component):
     """Runs all queues from T = 0 in lockstep; a run takes max(T of END) + R cycles, whatever the data.
 
-    ``cycle`` is T of the elements that issue now; during and after a run ``cycles`` counts it.
+    ``cycle`` is T of the elements that issue now; during and after a run ``cycles`` counts it. ``<queue>_coming``, of
+    the vector unit where it is told a cycle before: what ``<queue>`` will be in the next cycle.
     """
 
     def __init__(self, config: LpuConfig) -> None:
@@ -42,7 +43,12 @@ class Controller(wiring.Component):
         for queue in self._queues:
             ports[port_name(queue)] = Out(issue_layout(config, queue.kind))
             ports[f"{port_name(queue)}_pc"] = Out(pc_bits)
+            if self._shows_coming(queue):
+                ports[f"{port_name(queue)}_coming"] = Out(issue_layout(config, queue.kind))
         super().__init__(ports)
+
+    def _shows_coming(self, queue: Queue) -> bool:
+        return queue.kind in PIPES and vector_lead(self._config) > 0
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -62,6 +68,8 @@ class Controller(wiring.Component):
                 getattr(self, f"{name}_pc").eq(part.pc),
                 self.illegal[number].eq(part.illegal),
             ]
+            if self._shows_coming(queue):
+                m.d.comb += getattr(self, f"{name}_coming").eq(part.coming)
         m.d.sync += notify.eq(Cat(part.notify_out for part in parts).any())
         self._count(m, Cat(part.ended for part in parts).all())
         return m

@@ -18,7 +18,8 @@ _KIND = data.StructLayout(dict.fromkeys(("own", "counted", "notify", "sync", "lo
 class IssueQueue(Sequencer):
     """Issues the elements of one queue's program by the sequencing rule of ``hdl/isa``; never waits for data.
 
-    ``start`` in cycle c makes T = 0 the cycle c + 3. In the issue cycle of an element ``issue.valid`` holds. ``ended``
+    ``start`` in cycle c makes T = 0 the cycle c + 3. In the issue cycle of an element ``issue.valid`` holds; ``coming``
+    is what ``issue`` will be in the next cycle. ``ended``
     rises in the cycle T of END. ``notify_out`` is T - 1 of a NOTIFY; ``notify_in`` is the OR of all queues' one cycle
     later. An opcode that is not the queue's own ends it with ``illegal``.
     """
@@ -163,8 +164,7 @@ class IssueQueue(Sequencer):
         sequenced = {"valid": self._is_unit & (self._wait == 0), "first": self._first, "last": self._is_last}
         if has_address(self._kind):
             sequenced["addr"] = self._addr
-        values = []
         for name, _ in issue_layout(self._config, self._kind):
             source = sequenced[name] if name in sequenced else self._word[name]
-            values.append(self.issue[name].eq(source))
-        m.d.sync += [*values, self.pc.eq(self._word_pc)]
+            m.d.comb += self.coming[name].eq(source)
+        m.d.sync += [Value.cast(self.issue).eq(self.coming), self.pc.eq(self._word_pc)]

@@ -32,6 +32,7 @@ class Sequencer(Shared):
                 "notify_in": In(1),
                 "notify_out": Out(1),
                 "issue": Out(issue_layout(config, queue.kind)),
+                **({"coming": Out(issue_layout(config, queue.kind))} if config.loop_levels else {}),
                 "pc": Out(pc_bits),
                 "ended": Out(1),
                 "illegal": Out(1),

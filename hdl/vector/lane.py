@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.config import STREAMS_PER_GROUP, LpuConfig, PipeKind
 from hdl.emit import Shared, shared
+from hdl.layouts import vector_lead
 from hdl.streams import Reach, any_of, view_ports
 from hdl.vector.add_pipe import AddPipe
 from hdl.vector.command import PIPE_COMMAND
@@ -40,12 +41,13 @@ def shares_sfu(config: LpuConfig) -> bool:
 class Lane(Shared):
     """The pipes of one lane; ``<pipe>_result`` shows the result registers.
 
-    An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``), its takes and its command in T, the
-    immediate of the command in T + 1; the operand register, or a result register as it stands, or another lane's
-    (``<pipe>_swapped``) enters the pipe in T + 1. ``out[g]`` is the result of the pipe for which ``drive[g]`` had its
-    bit on a cycle before, in the order of ``config.pipes``; the bit above them stands for INT's result saturated to
-    int8, in all bytes where it may be driven. An SFU pipe that lanes share (:class:`SfuTurns`) takes ``sfu_entering``,
-    and gives ``sfu_result``.
+    An element that issues in T gives its picks (``<pipe>_x``, ``<pipe>_y``) ``vector_lead`` cycles before T, or in T if
+    masked bit by bit, its takes and its command in T, the immediate of the command in T + 1; the operand register, or a
+    result register as it stands, or another lane's (``<pipe>_swapped``) enters the pipe in T + 1.
+
+    ``out[g]`` is the result of the pipe for which ``drive[g]`` had its bit on a cycle before, in the order of
+    ``config.pipes``; the bit above them stands for INT's result saturated to int8, in all bytes where it may be driven.
+    An SFU pipe that lanes share (:class:`SfuTurns`) takes ``sfu_entering``, and gives ``sfu_result``.
 
     What is the same in all lanes is registered in each: a mask then has a lane's sinks only, where wires are long.
     """
@@ -120,11 +122,19 @@ class Lane(Shared):
         if operand.takes:
             take = Value.cast(getattr(self, f"{operand.name}_take"))
             terms = gated(values, self._registered(m, take, f"{operand.name}_take_now"))
-        for k, word in enumerate(operand.words(getattr(self, operand.name), self) if operand.picks else ()):
+        for k, word in enumerate(operand.words(self._pick(m, operand), self) if operand.picks else ()):
             register = Signal(32, name=f"{operand.name}_register{k}", reset_less=True)
             m.d.sync += register.eq(word)
             terms.append(register)
         return any_of(terms)
+
+    def _pick(self, m: Module, operand: Operand) -> data.View:
+        """The pick of the element that issues now."""
+        pick: data.View = getattr(self, operand.name)
+        if operand.is_masked_bit_by_bit or not vector_lead(self._config):
+            return pick
+        parts = [self._registered(m, Value.cast(pick[part]), f"{operand.name}_{part}") for part, _ in pick.shape()]
+        return data.View(pick.shape(), Cat(parts))
 
 
 def saturated(word: Value) -> Value:

@@ -60,6 +60,11 @@ class Operand:
         return bool(self.registers or self.swaps)
 
     @property
+    def is_masked_bit_by_bit(self) -> bool:
+        """Whether its masks carry the immediate: a bit of them has one sink in a lane."""
+        return self._has_imm
+
+    @property
     def pick_layout(self) -> data.StructLayout:
         """Masks of the SG4s. INT masks the low byte by single streams, and extends the sign of a ``narrow`` one."""
         groups = len(self._groups())
@@ -84,7 +89,7 @@ class Operand:
     # --------------------------------------------------------------- the tile
 
     def pick(self, issue: data.View) -> Value:
-        """The pick of the element that issues now."""
+        """The pick of an element."""
         source, code = issue[f"{self._field}_from"], issue[self._field]
         streamed = source == Source.STREAM
         hits = [streamed & hits_group(code, *group) for group in self._groups()]

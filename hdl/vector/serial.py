@@ -35,6 +35,7 @@ class SerialTile(VectorTile):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, self._platform = self._config, platform
+        self._register(m)
         self._side = config.superlane_lanes
         self._held = {
             pipe: [Signal(32, name=f"{pipe.value}_held{i}", reset_less=True) for i in range(self._side)]

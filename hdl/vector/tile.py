@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import STREAMS_PER_GROUP, Direction, LpuConfig, PipeKind
 from hdl.emit import shared
 from hdl.isa import PIPE_QUEUES, can_fold, first_of_fold, operations, whole_latency
-from hdl.layouts import issue_layout, lane_bits
+from hdl.layouts import issue_layout, lane_bits, vector_lead
 from hdl.streams import Reach, digest, view_ports
 from hdl.vector.command import PIPE_COMMAND
 from hdl.vector.lane import Lane, shares_sfu
@@ -30,8 +30,9 @@ def drives_of(config: LpuConfig) -> Reach:
 class VectorTile(wiring.Component):
     """The pipes of S lanes; ``issue_<pipe>`` gives each an element a cycle.
 
-    Of an element that issues in T, streams are read in T, result registers in T + 1; its result is driven in
-    T + 1 + latency: stream k of a direction shows ``<direction>_out[k]`` where ``drive_<direction>[k]`` is on.
+    An element that issues in T is at its port ``vector_lead`` cycles before. Its streams are read in T, its result
+    registers in T + 1; its result is driven in T + 1 + latency: stream k of a direction shows ``<direction>_out[k]``
+    where ``drive_<direction>[k]`` is on.
     ``conflict``: two pipes drive the same SG4. ``<pipe>_valid`` and ``<pipe>_digest`` are the commit trace's.
     """
 
@@ -49,6 +50,7 @@ class VectorTile(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        self._register(m)
         self._commands: dict[PipeKind, data.View[data.StructLayout]] = {}
         self._lanes = [Lane(self._config, self._reads, self._drives) for _ in range(self._config.superlane_lanes)]
         for i, lane in enumerate(self._lanes):
@@ -62,6 +64,13 @@ class VectorTile(wiring.Component):
         if self._config.trace:
             self._log(m)
         return m
+
+    def _register(self, m: Module) -> None:
+        """The elements that issue now."""
+        self._issued = {pipe: getattr(self, f"issue_{pipe.value}") for pipe in self._config.pipes}
+        for pipe, coming in self._issued.items() if vector_lead(self._config) else ():
+            self._issued[pipe] = Signal(coming.shape(), name=f"{pipe.value}_issued")
+            m.d.sync += Value.cast(self._issued[pipe]).eq(coming)
 
     def _show_streams(self, m: Module, i: int, lane: Lane) -> None:
         for direction in self._reads.streams:
@@ -86,7 +95,7 @@ class VectorTile(wiring.Component):
     # ----------------------------------------------------------------- operands
 
     def _issue(self, m: Module, pipe: PipeKind) -> None:
-        issue = getattr(self, f"issue_{pipe.value}")
+        issue = self._issued[pipe]
         command = Signal(PIPE_COMMAND, name=f"{pipe.value}_command")
         m.d.comb += [command.valid.eq(issue.valid), command.op.eq(operation_of(self._config, pipe, issue))]
         if pipe is PipeKind.INT:
@@ -96,9 +105,7 @@ class VectorTile(wiring.Component):
             self._to_lanes(m, f"{pipe.value}_command", Value.cast(command))
         for operand in Operand.all_of(self._config, pipe):
             if operand.picks:
-                pick = Signal(operand.pick_layout, name=f"{operand.name}_pick")
-                m.d.comb += Value.cast(pick).eq(operand.pick(issue))
-                self._to_lanes(m, operand.name, Value.cast(pick))
+                self._pick(m, pipe, operand)
             if operand.takes:
                 take = Signal(operand.take_layout, name=f"{operand.name}_take")
                 m.d.comb += Value.cast(take).eq(operand.take(issue))
@@ -108,18 +115,25 @@ class VectorTile(wiring.Component):
                     other = getattr(self._lanes[i ^ 1 << k], f"{pipe.value}_result")
                     m.d.comb += getattr(lane, f"{pipe.value}_swapped")[k].eq(other)
 
+    def _pick(self, m: Module, pipe: PipeKind, operand: Operand) -> None:
+        pick = Signal(operand.pick_layout, name=f"{operand.name}_pick", reset_less=True)
+        registered = operand.is_masked_bit_by_bit and vector_lead(self._config)
+        domain = m.d.sync if registered else m.d.comb
+        domain += Value.cast(pick).eq(operand.pick(getattr(self, f"issue_{pipe.value}")))
+        self._to_lanes(m, operand.name, Value.cast(pick))
+
     # ------------------------------------------------------------------ results
 
     def _whole(self, m: Module, pipe: PipeKind) -> Value:
         """The SG4s that the pipe drives in the next cycle."""
-        issue = getattr(self, f"issue_{pipe.value}")
+        issue = self._issued[pipe]
         hits = Cat(drives(issue) & hits_group(issue.out, *group) for group in self._groups())
         wide = issue.out_wide.replicate(len(hits)) if pipe is PipeKind.INT else hits
         return self._delayed(m, hits & wide, f"{pipe.value}_whole", whole_latency(self._config, pipe))
 
     def _single(self, m: Module) -> Value:
         """The single streams that INT drives in the next cycle, as bits of all streams in reach."""
-        issue = self.issue_int
+        issue = self._issued[PipeKind.INT]
         singly = drives(issue) & ~issue.out_wide
         hits = [
             singly & hits_group(issue.out, *group) & (issue.out[1:3] == j)
@@ -169,7 +183,7 @@ class VectorTile(wiring.Component):
 
     def _log(self, m: Module) -> None:
         for pipe in self._config.pipes:
-            issued = getattr(self, f"issue_{pipe.value}").valid
+            issued = self._issued[pipe].valid
             valid = self._delayed(m, issued, f"{pipe.value}_valid", 1 + whole_latency(self._config, pipe))
             words = self._results(pipe)
             m.d.comb += getattr(self, f"{pipe.value}_valid").eq(valid)
