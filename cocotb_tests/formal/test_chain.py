@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 
-from formal.chain import CHAINS, CONFIG, OTHER_LANES_FREE, ChainTiming
+from formal.chain import CHAINS, CONFIG, LEAD, OTHER_LANES_FREE, ChainTiming
 from formal.faulty import Faulty, late
 from formal.mul import FREE_PRODUCTS
 from formal.run import Verdict, check
@@ -15,7 +15,7 @@ from hdl.emit import Shared
 from hdl.isa import PIPE_LATENCY
 from hdl.vector.lane import pipe_component
 
-DEEPEST = 2 + max(PIPE_LATENCY[pipe] for pipe in CONFIG.pipes)
+DEEPEST = LEAD + 2 + max(PIPE_LATENCY[pipe] for pipe in CONFIG.pipes)
 """Cycles until every element that drives has issued since the first."""
 
 
