@@ -19,7 +19,7 @@ from compiler.owners import Owners, owners_of
 from compiler.place import Placement, place
 from compiler.report import Report, report
 from compiler.rows import READS, WRITES
-from compiler.schedule import Schedule, schedule
+from compiler.schedule import Schedule, schedule, schedules
 from compiler.verify import verify
 from hdl.config import LpuConfig
 
@@ -29,8 +29,6 @@ ROUNDS = ((24, 25), (12, 100), (4, 400), (2, 1000))
 """Of a program with some effort: of how many placements, the best so far, each is judged by how many orders."""
 SHORT = 16
 """Passes of a program without blocks for which a placement costs some hundredths of a second."""
-LESS = 32
-"""By how much less effort is made where programs are too long."""
 OWN_ORDER = -1
 """Effort with which the scheduler tries no order but that of the bundles."""
 
@@ -106,18 +104,17 @@ def _estimate(config: LpuConfig, passes: Sequence[Pass], placement: Placement, e
 def _fitting(
     config: LpuConfig, graph: Graph, passes: Sequence[Pass], steps: int | None, effort: int
 ) -> tuple[Placement, Schedule, Emission]:
-    """The fastest schedule; where its programs are too long, that of less effort, often of another placement; then that
-    in the bundles' own order, which is more regular.
+    """The fastest schedule; where its programs are too long, one of those that are about as fast, else that in the
+    bundles' own order, which is more regular.
 
-    Where those are too long as well, one of the other placements may have rows that follow each other more regularly.
+    Where that is too long as well, one of the other placements may have rows that follow each other more regularly.
     """
-    for tried in (effort, effort // LESS) if effort >= LESS else (effort,):
-        placement = best_placement(config, graph, passes, tried)
-        _check_tensors(graph, placement)
-        try:
-            return _emitted(config, passes, placement, tried, steps)
-        except CompileError as error:
-            too_long = error
+    placement = best_placement(config, graph, passes, effort)
+    _check_tensors(graph, placement)
+    try:
+        return _emitted(config, passes, placement, effort, steps)
+    except CompileError as error:
+        too_long = error
     for trial in range(PLACEMENTS):
         with suppress(CompileError):
             other = placement if trial == 0 else place(config, graph, passes, trial)
@@ -128,8 +125,15 @@ def _fitting(
 def _emitted(
     config: LpuConfig, passes: Sequence[Pass], placement: Placement, effort: int, steps: int | None
 ) -> tuple[Placement, Schedule, Emission]:
-    plan = schedule(config, list(lower(config, passes, placement)), effort)
-    return placement, plan, emit(config, plan.issues, plan.blocks, steps)
+    """The first schedule whose programs are short enough. Raises CompileError where none is."""
+    too_long: CompileError | None = None
+    for plan in schedules(config, list(lower(config, passes, placement)), effort):
+        try:
+            return placement, plan, emit(config, plan.issues, plan.blocks, steps)
+        except CompileError as error:
+            too_long = too_long or error
+    assert too_long is not None
+    raise too_long
 
 
 # ----------------------------------------------------------------------- tensors

@@ -12,7 +12,7 @@ what precedes the block allows, so that the queue is free for what follows right
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -23,7 +23,7 @@ from compiler.lags import lags_of
 from compiler.occupancy import Accesses, Found, Occupancy, fits_alone
 from compiler.order import Order
 from compiler.rows import READS, WRITES, SramRows
-from compiler.search import Repeats, Trials, best_order, queue_spans
+from compiler.search import KEPT, Repeats, Trials, best_orders, queue_spans
 from hdl.config import LpuConfig
 from hdl.isa import LOOP_CYCLES, Instruction
 
@@ -54,15 +54,23 @@ def schedule(config: LpuConfig, bundles: Iterable[Bundle], effort: int = 0) -> S
 
     Raises CompileError when a bundle cannot be placed at all.
     """
-    bundles = list(bundles)
-    scheduler = _Scheduler(config)
-    for block, group in groupby(bundles, key=lambda bundle: bundle.block and bundle.block.name):
-        scheduler.place_best(list(group), block is not None, effort)
-    for issues in scheduler.issues.values():
-        issues.sort(key=lambda issue: issue[0])
-    starts = {id(bundle): start for bundle, start in scheduler.placed}
-    placed = tuple((bundle, starts[id(bundle)]) for bundle in bundles)
-    return Schedule(dict(scheduler.issues), placed, tuple(scheduler.blocks))
+    return next(schedules(config, bundles, effort))
+
+
+def schedules(config: LpuConfig, bundles: Iterable[Bundle], effort: int = 0) -> Iterator[Schedule]:
+    """The same, and after it, in the next orders of each part, those that are about as fast."""
+    bundles, found = list(bundles), list[list[list[int]]]()
+    parts = [list(group) for _, group in groupby(bundles, key=lambda bundle: bundle.block and bundle.block.name)]
+    for number in range(KEPT):
+        scheduler = _Scheduler(config)
+        for i, part in enumerate(parts):
+            scheduler.begin(part)
+            if number == 0:
+                found.append(scheduler.best_orders(part, effort))
+            scheduler.place_all(part, found[i][min(number, len(found[i]) - 1)])
+        yield scheduler.schedule(bundles)
+        if all(len(orders) <= number + 1 for orders in found):
+            return
 
 
 # --------------------------------------------------------------------- scheduler
@@ -99,20 +107,31 @@ class _Scheduler:
         self.placed.append((bundle, start))
         self._founds.append(found)
 
-    def place_best(self, bundles: Sequence[Bundle], is_block: bool, effort: int) -> None:
-        """Bundles that follow one another, or all iterations of a block, in the best order found."""
-        iterations = [list(group) for _, group in groupby(bundles, key=lambda bundle: bundle.block)]
-        if is_block:
+    def schedule(self, bundles: Sequence[Bundle]) -> Schedule:
+        """What has been placed; ``bundles`` are all of it, in program order."""
+        for issues in self.issues.values():
+            issues.sort(key=lambda issue: issue[0])
+        starts = {id(bundle): start for bundle, start in self.placed}
+        placed = tuple((bundle, starts[id(bundle)]) for bundle in bundles)
+        return Schedule(dict(self.issues), placed, tuple(self.blocks))
+
+    def begin(self, part: Sequence[Bundle]) -> None:
+        """Bundles that follow one another, or all iterations of a block, are next."""
+        if part[0].block is not None:
             self._leave_time_for_loop()
-        order = self._best_order(iterations, effort)
-        iterations = [[part[i] for i in order] for part in iterations]
-        if is_block:
+
+    def place_all(self, part: Sequence[Bundle], order: Sequence[int]) -> None:
+        """Place the part, each iteration in that order."""
+        iterations = [[iteration[i] for i in order] for iteration in _iterations(part)]
+        if part[0].block is not None:
             self._place_block(iterations)
         else:
             for bundle in iterations[0]:
                 self.place(bundle)
 
-    def _best_order(self, iterations: Sequence[Sequence[Bundle]], effort: int) -> list[int]:
+    def best_orders(self, part: Sequence[Bundle], effort: int) -> list[list[int]]:
+        """The best orders found for the part, the best first. Raises CompileError for a bundle that never fits."""
+        iterations = _iterations(part)
         first = iterations[0]
         for bundle in first:
             if not fits_alone(bundle):
@@ -123,7 +142,7 @@ class _Scheduler:
         earliest = [max(self._data.earliest(bundle), self._overwriting(bundle)) for bundle in first]
         repeats = Repeats(n, between) if n > 1 else None
         trials = Trials(first, own, earliest, self._occupancy.taken, repeats)
-        return best_order(trials, Order(first, own), effort)
+        return best_orders(trials, Order(first, own), effort)
 
     # ------------------------------------------------------------------- blocks
 
@@ -213,6 +232,10 @@ class _Scheduler:
         for slot in bundle.slots:
             streams = tuple((name, codes[flow_number]) for name, flow_number in slot.flows)
             self.issues[slot.queue.name].append((start + slot.cycle, _with_streams(slot.instruction, streams)))
+
+
+def _iterations(part: Sequence[Bundle]) -> list[list[Bundle]]:
+    return [list(group) for _, group in groupby(part, key=lambda bundle: bundle.block)]
 
 
 def _check_alike(first: Sequence[Bundle], later: Sequence[Bundle]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 
-import compiler.build
 from cocotb_tests.compiler.reference import check_graph, run_image
-from compiler.build import OWN_ORDER, compile_graph
+from compiler.build import OWN_ORDER, PLACEMENTS, compile_graph
+from compiler.emit import emit
 from compiler.evaluate import Arrays, evaluate
 from compiler.image import ProgramImage
 from compiler.ir import CompileError, Graph, Tensor
+from compiler.schedule import Schedule, schedules
 from compiler.verify import verify
 from compiler.workloads import matmul_graph, matmul_input
 from golden.numerics import choose_requant
@@ -131,20 +134,32 @@ def test_loads_hide_behind_feeds_where_a_tile_loads_in_several_cycles() -> None:
     assert feeds == list(range(feeds[0], feeds[0] + 32 * 3 * 2))
 
 
-@pytest.mark.parametrize(("effort", "efforts"), [(64, [64, 2]), (31, [31, OWN_ORDER]), (0, [0, OWN_ORDER])])
-def test_programs_that_are_too_long_are_tried_with_less_effort(
-    effort: int, efforts: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("refused", "efforts"), [(0, [8]), (2, [8]), (1000, [8, *[OWN_ORDER] * PLACEMENTS])])
+def test_programs_that_are_too_long_are_tried_in_other_orders(
+    refused: int, efforts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    emitted, tried = compiler.build._emitted, []
+    """In the next ones of those found, then in the bundles' own, of one placement after the other."""
+    tried, plans = [], []
+
+    def noted(*arguments: Any) -> Iterator[Schedule]:
+        tried.append(arguments[2])
+        for plan in schedules(*arguments):
+            plans.append(plan)
+            yield plan
 
     def too_long_at_first(*arguments: Any) -> Any:
-        tried.append(arguments[3])
-        if len(tried) == 1:
-            raise CompileError("too long")
-        return emitted(*arguments)
+        if len(plans) <= refused:
+            raise CompileError(f"too long: {len(plans)}")
+        return emit(*arguments)
 
-    monkeypatch.setattr("compiler.build._emitted", too_long_at_first)
-    compile_graph(SMALL, matmul_graph(SMALL, 2, 32, 32), effort=effort)
+    monkeypatch.setattr("compiler.build.schedules", noted)
+    monkeypatch.setattr("compiler.build.emit", too_long_at_first)
+    graph = Graph()
+    for seed in range(4):
+        graph.output(dense(SMALL, graph, graph.input(f"x{seed}", (2, 32)), 32, seed))
+    with pytest.raises(CompileError, match=r"too long: 1$") if refused == 1000 else nullcontext():
+        image = compile_graph(SMALL, graph, effort=8).image
+        assert len(plans) == refused + 1 and expand(SMALL, image.programs).cycles == image.cycles
     assert tried == efforts
 
 

@@ -17,8 +17,8 @@ from compiler.llama.token_graph import token_graph
 from compiler.lower import lower
 from compiler.order import Order
 from compiler.place import place
-from compiler.schedule import schedule
-from compiler.search import Repeats, Trials, best_order
+from compiler.schedule import schedule, schedules
+from compiler.search import KEPT, Repeats, Trials, best_orders
 from hdl.config import preset
 
 SMALL = preset("small")
@@ -49,16 +49,32 @@ def test_the_scheduler_does_what_a_trial_predicts(layers: list[list[Bundle]]) ->
     for effort in (-1, 0, 5):
         plan = schedule(SMALL, [bundle for layer in layers for bundle in layer], effort)
         end = max(start + bundle.length for bundle, start in plan.placed)
-        assert trials.cycles(best_order(trials, order, effort)) == end
+        assert trials.cycles(best_orders(trials, order, effort)[0]) == end
         assert len(plan.blocks) == 1 and plan.blocks[0].n == 3
 
 
 def test_more_trials_are_never_worse(layers: list[list[Bundle]]) -> None:
     trials = trials_of(layers)
     order = Order(layers[0], trials.lags)
-    found = [trials.cycles(best_order(trials, order, effort)) for effort in (-1, 0, 40)]
+    found = [trials.cycles(best_orders(trials, order, effort)[0]) for effort in (-1, 0, 40)]
     assert found == sorted(found, reverse=True) and found[0] > found[-1]
-    assert trials.cycles(best_order(trials, order, 40)) == found[-1]
+    assert trials.cycles(best_orders(trials, order, 40)[0]) == found[-1]
+
+
+def test_the_next_orders_are_others_and_about_as_fast(layers: list[list[Bundle]]) -> None:
+    trials = trials_of(layers)
+    orders = best_orders(trials, Order(layers[0], trials.lags), 200)
+    cycles = [trials.cycles(order) for order in orders]
+    assert cycles == sorted(cycles) and cycles[-1] < trials.cycles(range(len(layers[0])))
+    assert len(orders) == KEPT == len({tuple(order) for order in orders})
+
+
+def test_schedules_take_one_order_after_the_other(layers: list[list[Bundle]]) -> None:
+    trials, bundles = trials_of(layers), [bundle for layer in layers for bundle in layer]
+    orders = best_orders(trials, Order(layers[0], trials.lags), 3)
+    plans = list(schedules(SMALL, bundles, 3))
+    ends = [max(start + bundle.length for bundle, start in plan.placed) for plan in plans]
+    assert len(orders) > 2 and ends == [trials.cycles(order) for order in orders]
 
 
 def test_orders_keep_what_bundles_wait_for(layers: list[list[Bundle]]) -> None:
