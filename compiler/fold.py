@@ -5,6 +5,7 @@ From the inside out
     REPEAT   equal instructions with a constant period and address step
     LOOP     blocks that recur with a constant period, each address moving by 0 or by the loop's one stride; a LOOP
              takes LOOP_CYCLES before its block, so it stands where the queue is idle for that long
+    pause    idle cycles before a single element are its instruction's gap, where that can be so large
 """
 
 from __future__ import annotations
@@ -102,10 +103,11 @@ def fold(
     ``spans`` become LOOPs as they are; ``whole``: a LOOP around everything, ``issues`` being its first iteration.
     Raises CompileError for a span in which addresses move by more than one stride.
     """
+    issues = [(c, i.replace(gap=0) if i.pause else i) for c, i in issues]
     programs = []
     for least in (2, 3):  # pairs save little, and may hide the period of a block
         folder = _Folder(config, queue.kind, least)
-        variants = (list, folder.merge_singles, lambda i, f=folder: f.merge_runs(f.merge_singles(i)))
+        variants = (lambda i, f=folder: f.merge_runs(f.merge_singles(i)), folder.merge_singles, list)
         programs += [folder.program(issues, variant, end, spans, whole) for variant in variants]
     return min(programs, key=len)
 
@@ -330,13 +332,18 @@ class _Folder:
         """Instructions of ``nodes`` with NOPs around them, from cycle ``start`` to ``end``."""
         cycle = start
         for node in nodes:
-            yield from self._nops(node.cycle - cycle)
-            yield from self._flat_loop(node) if isinstance(node, _Loop) else self._flat_run(node)
+            idle = node.cycle - cycle
+            if isinstance(node, _Loop):
+                yield from (*self._nops(idle), *self._flat_loop(node))
+            else:
+                pauses = self.levels and node.instruction["count"] == 1 and idle <= self._most_gap
+                yield from () if pauses else self._nops(idle)
+                yield from self._flat_run(node, idle if pauses else 0)
             cycle = node.end
         yield from self._nops(end - cycle)
 
-    def _flat_run(self, run: _Run) -> Iterator[Instruction]:
-        yield run.instruction
+    def _flat_run(self, run: _Run, pause: int) -> Iterator[Instruction]:
+        yield run.instruction.replace(gap=pause) if pause else run.instruction
         if run.n:
             stride = {"stride": run.stride} if self._has_address else {}
             yield Instruction.of(Opcode.REPEAT, n=run.n, d=run.d, **stride)

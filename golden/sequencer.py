@@ -167,6 +167,7 @@ class _QueueRun:
                 case Opcode.REPEAT:
                     self._repeat(instruction)
                 case _:
+                    self.cycle += instruction.pause if self.config.loop_levels else 0
                     self._issue(self.pc, instruction, self._base(instruction))
             self._next_pc()
 

@@ -49,6 +49,18 @@ def test_steady_accesses_become_one_instruction() -> None:
     assert folded([(5 + 3 * i, read(7 + 2 * i)) for i in range(100)]) == ["NOP", "READ", "END"]
 
 
+def test_single_elements_wait_without_nops() -> None:
+    """As far as the gap can say; in a LOOP as well, and not where queues look no instruction ahead."""
+    longest = (1 << SMALL.gap_bits) - 1
+    cycles = (longest, longest + 3, longest + 9, 2 * longest + 11)
+    issues = [(cycle, read(7).replace(stream=2 * i)) for i, cycle in enumerate(cycles)]
+    assert folded(issues) == ["READ"] * 3 + ["NOP", "READ", "END"]
+    flat = SMALL.replace(name="straight", loop_levels=0)
+    assert folded(issues, flat) == ["NOP", "READ"] * 4 + ["END"]
+    blocks = [(9 + 20 * i + cycle, read(addr)) for i in range(5) for cycle, addr in ((0, 3), (2, 50), (9, 20))]
+    assert folded(blocks, end=9 + 100) == ["NOP", "LOOP", "READ", "READ", "READ", "NOP", "END"]
+
+
 def test_addresses_may_step_down_and_wrap() -> None:
     addresses = 1 << SMALL.addr_bits
     assert folded([(i, read((10 - i) % addresses)) for i in range(20)]) == ["READ", "END"]

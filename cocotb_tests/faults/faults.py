@@ -67,6 +67,14 @@ _CONTROL = _group(
         _PROGRAMS,
     ),
     (
+        "pause",
+        "a single element does not wait for its gap",
+        "control/queue.py",
+        'pauses = kind["own"] & (self._next.count == 1)',
+        "pauses = 0",
+        _PROGRAMS,
+    ),
+    (
         "repeat-base",
         "a repetition starts from the last element's address, not from the base",
         "control/queue.py",

@@ -100,6 +100,14 @@ def test_notify_releases_sync_two_cycles_later() -> None:
     assert expansion.cycles == 8 + SMALL.superlanes
 
 
+def test_a_single_element_comes_after_its_gap() -> None:
+    """Not so where it is repeated, nor in queues that look no instruction ahead."""
+    single, repeated = ins(Opcode.READ, gap=5), ins(Opcode.REPEAT, n=2, d=3)
+    assert issued(single, repeated, READ, END) == ([(5, 0, 0, 0), (9, 0, 0, 0), (13, 0, 0, 0), (14, 2, 0, 0)], 15)
+    straight = expand(SMALL.replace(loop_levels=0), {"d0.r": [nop(2), single, single, END]})
+    assert [e.cycle for e in straight.elements["d0.r"]] == [2, 3]
+
+
 def test_a_queue_releases_itself() -> None:
     assert issued(NOTIFY, SYNC, READ, END) == ([(2, 2, 0, 0)], 3)
 
@@ -173,7 +181,8 @@ class _Tree:
             _, pc, unit, n, d, stride = node
             base = unit["addr"] + sum(o for k, o in enumerate(offsets) if unit["mask"] & (1 << k))
             for repetition in range(n + 1):
-                t += d if repetition else 0
+                pause = unit["gap"] if unit["count"] == 1 else 0
+                t += d if repetition else pause
                 for i in range(unit["count"]):
                     addr = base + repetition * stride + i * unit["stride"]
                     out.append((t + i * (unit["gap"] + 1), pc, i, addr % (ADDR_MASK + 1)))

@@ -80,8 +80,12 @@ def _assemble(config: LpuConfig, rng: random.Random, items: Sequence[Item]) -> P
     program: list[Instruction] = []
     cycle = 0
     for item in sorted(items, key=lambda item: item.start):
-        program += _wait(config, rng, item.start - cycle)
-        program += item.program
+        first, idle = item.program[0], item.start - cycle
+        pauses = 0 < idle < 1 << config.gap_bits and config.loop_levels and not first.is_control and rng.random() < 0.5
+        if pauses and first["count"] == 1:
+            program += [first.replace(gap=idle), *item.program[1:]]
+        else:
+            program += [*_wait(config, rng, idle), *item.program]
         cycle = item.start + item.length
     return (*program, END)
 

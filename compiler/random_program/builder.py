@@ -120,7 +120,7 @@ class BundleBuilder(VectorBuilder):
             pattern = Pattern(0, steps, pattern.period)
             wait = self.rng.choice((0, 0, 1, 5))
             waits = [Instruction.of(Opcode.NOP, n=wait)] if wait else []
-            loads = Instruction.of(Opcode.LW, count=steps, gap=pattern.period - 1)
+            loads = Instruction.of(Opcode.LW, count=steps, gap=pattern.period - 1 if steps > 1 else 0)
             self._add(queue_name, [loads, *waits, Instruction.of(Opcode.IW)], pattern)
         else:
             self._item(queue_name, Instruction.of(Opcode.LW), pattern)

@@ -136,7 +136,8 @@ class IssueQueue(Sequencer):
             kind = self._kind_of(self._next.op)
             m.d.sync += [self._is[name].eq(value) for name, value in kind.items()]
             m.d.sync += [self._left.eq(self._count_of(following, kind["own"])), self._first.eq(1), self._repeats.eq(0)]
-            m.d.sync += self._wait.eq(self._next.op == Opcode.LOOP)
+            pauses = kind["own"] & (self._next.count == 1)
+            m.d.sync += self._wait.eq(Mux(pauses, self._next.gap, self._next.op == Opcode.LOOP))
             if has_address(self._kind):
                 base = self._first_address()
                 m.d.sync += [self._base.eq(base), self._addr.eq(base)]

@@ -25,10 +25,13 @@ Transposition
     of n.
 
 Sequencing, per queue; T is the issue cycle of the instruction, "next" that of the following one
-    unit instruction   count elements at T, T + (gap+1), ...; next = T + (count-1)*(gap+1) + 1
+    unit instruction   count elements at T, T + (gap+1), ...; next = T + (count-1)*(gap+1) + 1. With count = 1 the gap
+                       is a pause before the element: that is at T + gap, next = T + gap + 1. (Where loop_levels = 0
+                       queues look no instruction ahead: there is no pause, and the gap means nothing.)
     NOP n              next = T + n
     REPEAT n, d        issues the preceding unit instruction or NOP n more times, each after d idle cycles;
-                       repetition i (1..n) starts with the address base + i*stride; next = T + n*(d + duration)
+                       repetition i (1..n) starts with the address base + i*stride, and without the pause;
+                       next = T + n*(d + duration)
     LOOP n, length     the next ``length`` instructions run n times; next = T + 2, going back costs nothing. Iteration i
                        adds i*stride to the address of each instruction whose mask names the level (outermost = bit 0)
     NOTIFY             releases every queue that is waiting at SYNC in cycle T + 1; next = T + 1

@@ -46,7 +46,7 @@ def _stream_bits(config: LpuConfig) -> int:
 def _element_fields(config: LpuConfig) -> tuple[Field, ...]:
     return (
         Field("count", config.count_bits, "elements to issue", low=1),
-        Field("gap", config.gap_bits, "idle cycles between elements"),
+        Field("gap", config.gap_bits, "idle cycles between elements, before a single one"),
     )
 
 

@@ -40,12 +40,19 @@ class Instruction:
 
     @property
     def duration(self) -> int:
-        """Cycles a unit instruction or NOP holds its queue; the others depend on their neighbours."""
+        """Cycles from a unit instruction's first element to the next instruction, or of a NOP; the others depend on
+        their neighbours.
+        """
         if self.op is Opcode.NOP:
             return self["n"]
         if self.is_control:
             raise IsaError(f"{self.op.name} has no duration of its own")
         return (self["count"] - 1) * (self["gap"] + 1) + 1
+
+    @property
+    def pause(self) -> int:
+        """Idle cycles before the only element of a unit instruction, in queues that look an instruction ahead."""
+        return 0 if self.is_control or self["count"] > 1 else self["gap"]
 
     def __str__(self) -> str:
         shown = []
