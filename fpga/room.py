@@ -18,9 +18,9 @@ COLUMNS = range(2, 125)
 ROWS = [y for y in range(2, 94) if y % 12 != 10]
 """Rows of tiles with LUTs; those between have block RAMs and multipliers."""
 LUTS = 8 * len(COLUMNS) * len(ROWS)
-TAKEN = ("", "BD", "BCD")
+TAKEN = ("", "BCD", "BCD")
 """Slices that are taken in each tile of a row, by turns: two LUTs a slice, four slices a tile."""
-MANY, MOST = 0.3, 0.5
+MANY, MOST = 0.3, 0.45
 """Shares of the part's LUTs: from MANY on wires are scarce, beyond MOST there are too few LUTs left to take."""
 PLACER = ("--placer", "static")
 """Where wires are scarce: it makes shorter ones than the default placer, but slower paths of small designs."""
