@@ -47,7 +47,7 @@ BOARDS: Mapping[str, Board] = {
     board.name: board
     for board in (
         Board("icebreaker", "icebreaker:ICEBreakerPlatform", "nano", 21, pll_pad=True, runs=True),
-        Board("ulx3s_85f", "ulx3s:ULX3S_85F_Platform", "ulx3s_narrow", 36, runs=True),
+        Board("ulx3s_85f", "ulx3s:ULX3S_85F_Platform", "ulx3s_narrow", 50, runs=True),
         Board("icesugar", "icesugar:ICESugarPlatform", "nano", 21, pll_pad=True),
         Board("ulx3s_12f", "ulx3s:ULX3S_12F_Platform", "nano", 50),
         Board("ulx3s_25f", "ulx3s:ULX3S_25F_Platform", "nano", 50),
