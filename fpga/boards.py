@@ -19,7 +19,7 @@ class Board:
 
     ``clock_mhz`` is the core's clock, made by the PLL unless it is the board's own; ``baud`` the serial line's rate on
     resource ``uart`` 0. ``pll_pad``: the clock pin is the iCE40 PLL's own (SB_PLL40_PAD). ``runs``: the board is one
-    that `lpu fpga run` talks to; the others are build-only.
+    that `lpu fpga run` talks to; the others are build-only. ``seed``: the first one to place with; 0 is nextpnr's own.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Board:
     baud: int = 1_000_000
     pll_pad: bool = False
     runs: bool = False
+    seed: int = 1
 
     def load(self) -> Any:
         """A new platform object; it serves one build."""
@@ -47,7 +48,7 @@ BOARDS: Mapping[str, Board] = {
     board.name: board
     for board in (
         Board("icebreaker", "icebreaker:ICEBreakerPlatform", "nano", 21, pll_pad=True, runs=True),
-        Board("ulx3s_85f", "ulx3s:ULX3S_85F_Platform", "ulx3s_narrow", 50, runs=True),
+        Board("ulx3s_85f", "ulx3s:ULX3S_85F_Platform", "ulx3s_narrow", 50, runs=True, seed=0),
         Board("icesugar", "icesugar:ICESugarPlatform", "nano", 21, pll_pad=True),
         Board("ulx3s_12f", "ulx3s:ULX3S_12F_Platform", "nano", 50),
         Board("ulx3s_25f", "ulx3s:ULX3S_25F_Platform", "nano", 50),

@@ -213,14 +213,15 @@ def place_all(folder: Path, made: Flow, seeds: Sequence[int], what: str, progres
 
 
 def place(folder: Path, made: Flow, seed: int, what: str, progress: Progress) -> Placement:
-    """Place and route with one seed. Raises FpgaError naming the resources that do not suffice."""
+    """Place and route with one seed, 0 being nextpnr's own. Raises FpgaError naming resources that do not suffice."""
     job, target = f"nextpnr seed {seed}", folder / f"seed-{seed}"
     log = folder / f"seed-{seed}.log"
     with locked(target.with_suffix(".lock")):
         if not target.exists():
             progress(job, "starting")
             with work_directory(target) as work:
-                extra = ["--seed", str(seed), "--report", "report.json", "--timing-allow-fail"]
+                seeded = ["--seed", str(seed)] if seed else []
+                extra = [*seeded, "--report", "report.json", "--timing-allow-fail"]
                 arguments = [*_placing(folder, made), *extra]
                 run_nextpnr(made.family, arguments, log, what, lambda phase: progress(job, phase), work)
     progress(job, "done")

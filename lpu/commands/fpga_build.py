@@ -83,7 +83,8 @@ def build(
     config = named_config(preset_name or board.preset)
     console = Console()
     with phases(console, board.name) as progress:
-        report = build_board(board, config, board.clock_mhz if clock is None else clock, range(1, seeds + 1), progress)
+        clock_mhz, numbers = board.clock_mhz if clock is None else clock, range(board.seed, board.seed + seeds)
+        report = build_board(board, config, clock_mhz, numbers, progress)
     for table in tables(report):
         console.print(table)
     picture = picture or PICTURE / f"fpga-{board.name}-{config.name}.png"
