@@ -131,6 +131,22 @@ def test_fillers_have_nets_of_their_own() -> None:
     assert made["creator"] == "yosys" and "LUT4" in made["modules"]
 
 
+@pytest.mark.parametrize(("seed", "given"), [(0, []), (3, ["--seed", "3"])])
+def test_seed_0_is_nextpnrs_own(seed: int, given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Sequence[str]] = []
+
+    def noted(family: str, arguments: Sequence[str], *others: object) -> None:
+        found.append(arguments)
+        raise FpgaError("not placed")
+
+    monkeypatch.setattr(flow, "run_nextpnr", noted)
+    (tmp_path / "cells.json").write_text("{}")
+    made = flow.Flow("ecp5", {}, ("nextpnr-ecp5", "--85k", "--json", "../top.json"), ("ecppack",))
+    with pytest.raises(FpgaError, match="not placed"):
+        flow.place(tmp_path, made, seed, "x on y", lambda job, phase: None)
+    assert found == [["--85k", "--json", "../top.json", *given, "--report", "report.json", "--timing-allow-fail"]]
+
+
 @pytest.mark.slow
 def test_a_design_between_fillers_is_a_bitstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fillers are placed where they are to be, nothing else is there, and they are not counted."""
