@@ -22,7 +22,7 @@ from compiler.bound import bounds
 from compiler.build import CompiledProgram, compile_graph
 from compiler.image import ProgramImage
 from compiler.ir import DType, Graph
-from compiler.schedule import Schedule, schedule
+from compiler.schedule import Schedule, schedules
 from compiler.workloads import matmul_graph
 from hdl.config import LpuConfig, preset
 from lpu.main import main
@@ -67,12 +67,13 @@ def compiled_case(name: str) -> Case:
     config, graph = GRAPHS[name]
     plans: list[Schedule] = []
 
-    def recorded(*args: object) -> Schedule:
-        plans.append(schedule(*args))  # type: ignore[arg-type]
-        return plans[-1]
+    def recorded(*args: object) -> Iterator[Schedule]:
+        for plan in schedules(*args):  # type: ignore[arg-type]
+            plans.append(plan)
+            yield plan
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiler.build, "schedule", recorded)
+        patch.setattr(compiler.build, "schedules", recorded)
         program = compile_graph(config, graph)
     timeline = build_timeline(program.image, graph.name, program.owners, program.report)
     return Case(graph, plans[-1], program, timeline)
