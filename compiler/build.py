@@ -29,6 +29,8 @@ ROUNDS = ((24, 25), (12, 100), (4, 400), (2, 1000))
 """Of a program with some effort: of how many placements, the best so far, each is judged by how many orders."""
 SHORT = 16
 """Passes of a program without blocks for which a placement costs some hundredths of a second."""
+LESS = 32
+"""By how much less effort is made where the programs of all of a search are too long."""
 OWN_ORDER = -1
 """Effort with which the scheduler tries no order but that of the bundles."""
 
@@ -104,22 +106,24 @@ def _estimate(config: LpuConfig, passes: Sequence[Pass], placement: Placement, e
 def _fitting(
     config: LpuConfig, graph: Graph, passes: Sequence[Pass], steps: int | None, effort: int
 ) -> tuple[Placement, Schedule, Emission]:
-    """The fastest schedule; where its programs are too long, one of those that are about as fast, else that in the
-    bundles' own order, which is more regular.
+    """The fastest schedule; where its programs are too long, one of those that are about as fast, else one of less
+    effort, else that in the bundles' own order, which is more regular.
 
     Where that is too long as well, one of the other placements may have rows that follow each other more regularly.
     """
-    placement = best_placement(config, graph, passes, effort)
-    _check_tensors(graph, placement)
-    try:
-        return _emitted(config, passes, placement, effort, steps)
-    except CompileError as error:
-        too_long = error
+    too_long: list[CompileError] = []
+    for tried in (effort, effort // LESS) if effort >= LESS else (effort,):
+        placement = best_placement(config, graph, passes, tried)
+        _check_tensors(graph, placement)
+        try:
+            return _emitted(config, passes, placement, tried, steps)
+        except CompileError as error:
+            too_long.append(error)
     for trial in range(PLACEMENTS):
         with suppress(CompileError):
             other = placement if trial == 0 else place(config, graph, passes, trial)
             return _emitted(config, passes, other, OWN_ORDER, steps)
-    raise too_long
+    raise too_long[0]
 
 
 def _emitted(

@@ -134,11 +134,19 @@ def test_loads_hide_behind_feeds_where_a_tile_loads_in_several_cycles() -> None:
     assert feeds == list(range(feeds[0], feeds[0] + 32 * 3 * 2))
 
 
-@pytest.mark.parametrize(("refused", "efforts"), [(0, [8]), (2, [8]), (1000, [8, *[OWN_ORDER] * PLACEMENTS])])
+@pytest.mark.parametrize(
+    ("effort", "refused", "efforts"),
+    [
+        (8, 0, [8]),
+        (8, 2, [8]),
+        (8, 1000, [8, *[OWN_ORDER] * PLACEMENTS]),
+        (64, 1000, [64, 2, *[OWN_ORDER] * PLACEMENTS]),
+    ],
+)
 def test_programs_that_are_too_long_are_tried_in_other_orders(
-    refused: int, efforts: list[int], monkeypatch: pytest.MonkeyPatch
+    effort: int, refused: int, efforts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the next ones of those found, then in the bundles' own, of one placement after the other."""
+    """In the next ones of those found, in those of less effort, in the bundles' own, of one placement after another."""
     tried, plans = [], []
 
     def noted(*arguments: Any) -> Iterator[Schedule]:
@@ -158,7 +166,7 @@ def test_programs_that_are_too_long_are_tried_in_other_orders(
     for seed in range(4):
         graph.output(dense(SMALL, graph, graph.input(f"x{seed}", (2, 32)), 32, seed))
     with pytest.raises(CompileError, match=r"too long: 1$") if refused == 1000 else nullcontext():
-        image = compile_graph(SMALL, graph, effort=8).image
+        image = compile_graph(SMALL, graph, effort=effort).image
         assert len(plans) == refused + 1 and expand(SMALL, image.programs).cycles == image.cycles
     assert tried == efforts
 
