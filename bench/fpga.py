@@ -72,7 +72,7 @@ CASES: Mapping[str, Case] = {
         Case("ulx3s_25f", "nano", "image", digit_cycles),
         Case("ulx3s_85f", "small", "token", token_cycles(128), 50, nightly=True),
         Case("ulx3s_85f", "ulx3s", "token", token_cycles(128), 50, nightly=True, seeds=SEEDS[:1]),
-        Case("ulx3s_85f", "ulx3s_narrow", "token", token_cycles(64), nightly=True, seeds=range(1)),
+        Case("ulx3s_85f", "ulx3s_narrow", "token", token_cycles(64), nightly=True, seeds=(board("ulx3s_85f").seed,)),
     )
 }
 MATRIX = "ulx3s_85f/matrix"

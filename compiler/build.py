@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.bundle import Slot
-from compiler.emit import Emission, emit
+from compiler.emit import Emission, TooLongError, emit
 from compiler.fuse import Pass, fuse
 from compiler.image import DTYPES, MemoryBlock, ProgramImage, TensorInfo, pack_tensor, tensor_addresses
 from compiler.ir import CompileError, Graph, Tensor
@@ -129,12 +129,12 @@ def _fitting(
 def _emitted(
     config: LpuConfig, passes: Sequence[Pass], placement: Placement, effort: int, steps: int | None
 ) -> tuple[Placement, Schedule, Emission]:
-    """The first schedule whose programs are short enough. Raises CompileError where none is."""
-    too_long: CompileError | None = None
+    """The first schedule whose programs are short enough. Raises TooLongError where none is."""
+    too_long: TooLongError | None = None
     for plan in schedules(config, list(lower(config, passes, placement)), effort):
         try:
             return placement, plan, emit(config, plan.issues, plan.blocks, steps)
-        except CompileError as error:
+        except TooLongError as error:
             too_long = too_long or error
     assert too_long is not None
     raise too_long

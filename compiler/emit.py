@@ -18,6 +18,10 @@ COMPACT = 4
 Programs = dict[str, tuple[Instruction, ...]]
 
 
+class TooLongError(CompileError):
+    """A queue needs more instructions than its program memory has rows; in another order they may be fewer."""
+
+
 @dataclass(frozen=True)
 class Emission:
     """``programs``, and ``cycles`` that they take.
@@ -42,7 +46,7 @@ def emit(config: LpuConfig, issues: Issues, blocks: Sequence[Repetition] = (), s
     """Programs for a schedule whose first issue is in cycle 0.
 
     ``blocks`` are LOOPs as they are. With ``steps``, all of it is repeated that often, each time when all is done.
-    Raises CompileError when a queue needs more than program_rows instructions.
+    Raises TooLongError when a queue needs more instructions than it has rows, CompileError for what it cannot do.
     """
     if (blocks or steps is not None) and not config.loop_levels:
         raise CompileError(f"config '{config.name}': loop_levels = 0: repeated blocks and steps need LOOP")
@@ -55,7 +59,7 @@ def emit(config: LpuConfig, issues: Issues, blocks: Sequence[Repetition] = (), s
         if longest <= config.program_rows // COMPACT:
             break
     if not fitting:
-        raise CompileError(_too_long(config, programs))
+        raise TooLongError(_too_long(config, programs))
     programs, lead = fitting[-1] if longest <= config.program_rows // COMPACT else fitting[0]
     sample = programs if steps is None else _fold_all(config, issues, blocks, lead, min(steps, 2))
     step = step_cycles(config, issues, blocks)

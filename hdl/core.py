@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 from hdl.config import LpuConfig, Unit
 from hdl.control.controller import Controller
 from hdl.emit import shared
-from hdl.isa import PIPES, Queue, QueueKind, memory_ports, queues, stream
-from hdl.layouts import lane_bits, matrix_units, port_name, vector_lead
+from hdl.isa import Queue, QueueKind, memory_ports, queues, stream
+from hdl.layouts import lane_bits, matrix_units, port_name
 from hdl.link.host import HOST_SIGNATURE, HostPort
 from hdl.link.hostmap import NO_QUEUE, ErrorFlag, memory_groups
 from hdl.matrix.control import ActivationControl, WeightControl
@@ -72,8 +72,7 @@ class Core(wiring.Component):
         elif queue.kind is QueueKind.MXM_ACTIVATIONS:
             m.d.comb += command.stream.eq(issue.stream)
         else:
-            is_told_before = queue.kind in PIPES and vector_lead(self._config) > 0
-            m.d.comb += command.eq(getattr(self._controller, f"{name}_coming") if is_told_before else issue)
+            m.d.comb += command.eq(self._controller.command_of(queue))
         return Signal(name=f"{name}_in_range")
 
     def _memory_command(self, m: Module, queue: Queue, platform: object, issue: Value | None = None) -> Value:

@@ -12,7 +12,7 @@ import pytest
 
 from cocotb_tests.compiler.reference import check_graph, run_image
 from compiler.build import OWN_ORDER, PLACEMENTS, compile_graph
-from compiler.emit import emit
+from compiler.emit import TooLongError, emit
 from compiler.evaluate import Arrays, evaluate
 from compiler.image import ProgramImage
 from compiler.ir import CompileError, Graph, Tensor
@@ -157,7 +157,7 @@ def test_programs_that_are_too_long_are_tried_in_other_orders(
 
     def too_long_at_first(*arguments: Any) -> Any:
         if len(plans) <= refused:
-            raise CompileError(f"too long: {len(plans)}")
+            raise TooLongError(f"too long: {len(plans)}")
         return emit(*arguments)
 
     monkeypatch.setattr("compiler.build.schedules", noted)
@@ -169,6 +169,19 @@ def test_programs_that_are_too_long_are_tried_in_other_orders(
         image = compile_graph(SMALL, graph, effort=effort).image
         assert len(plans) == refused + 1 and expand(SMALL, image.programs).cycles == image.cycles
     assert tried == efforts
+
+
+def test_what_another_order_does_not_mend_is_not_tried_in_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+
+    def refused(*arguments: object) -> None:
+        tried.append(arguments)
+        raise CompileError("no LOOP")
+
+    monkeypatch.setattr("compiler.build.emit", refused)
+    with pytest.raises(CompileError, match="no LOOP"):
+        compile_graph(SMALL, matmul_graph(SMALL, 2, 32, 32), effort=8)
+    assert len(tried) == 1 + PLACEMENTS, "once, and once with each placement"
 
 
 def test_the_first_read_is_in_cycle_0_without_loops() -> None:

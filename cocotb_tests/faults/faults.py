@@ -1183,8 +1183,8 @@ _WIRING = (
             "coming-late",
             "the vector unit is told of an element when it issues, not a cycle before",
             "core.py",
-            "queue.kind in PIPES and vector_lead(self._config) > 0",
-            "False",
+            "self._controller.command_of(queue)",
+            "issue",
             "test_operands_and_results_are_there_in_their_cycle_only[tiny]",
         ),
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.config import LpuConfig
@@ -43,12 +43,18 @@ class Controller(wiring.Component):
         for queue in self._queues:
             ports[port_name(queue)] = Out(issue_layout(config, queue.kind))
             ports[f"{port_name(queue)}_pc"] = Out(pc_bits)
-            if self._shows_coming(queue):
+            if self._is_told_before(queue):
                 ports[f"{port_name(queue)}_coming"] = Out(issue_layout(config, queue.kind))
         super().__init__(ports)
 
-    def _shows_coming(self, queue: Queue) -> bool:
+    def _is_told_before(self, queue: Queue) -> bool:
         return queue.kind in PIPES and vector_lead(self._config) > 0
+
+    def command_of(self, queue: Queue) -> data.View:
+        """What the queue tells its unit now: the element that issues, or where it is told before the next one."""
+        name = port_name(queue)
+        command: data.View = getattr(self, f"{name}_coming" if self._is_told_before(queue) else name)
+        return command
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -68,7 +74,7 @@ class Controller(wiring.Component):
                 getattr(self, f"{name}_pc").eq(part.pc),
                 self.illegal[number].eq(part.illegal),
             ]
-            if self._shows_coming(queue):
+            if self._is_told_before(queue):
                 m.d.comb += getattr(self, f"{name}_coming").eq(part.coming)
         m.d.sync += notify.eq(Cat(part.notify_out for part in parts).any())
         self._count(m, Cat(part.ended for part in parts).all())

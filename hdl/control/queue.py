@@ -19,9 +19,9 @@ class IssueQueue(Sequencer):
     """Issues the elements of one queue's program by the sequencing rule of ``hdl/isa``; never waits for data.
 
     ``start`` in cycle c makes T = 0 the cycle c + 3. In the issue cycle of an element ``issue.valid`` holds; ``coming``
-    is what ``issue`` will be in the next cycle. ``ended``
-    rises in the cycle T of END. ``notify_out`` is T - 1 of a NOTIFY; ``notify_in`` is the OR of all queues' one cycle
-    later. An opcode that is not the queue's own ends it with ``illegal``.
+    is what ``issue`` will be in the next cycle. ``ended`` rises in the cycle T of END. ``notify_out`` is T - 1 of a
+    NOTIFY; ``notify_in`` is the OR of all queues' one cycle later. An opcode that is not the queue's own ends it with
+    ``illegal``.
     """
 
     # The sequencer holds the current instruction in ``word`` while the memory already shows the next one, so a new
