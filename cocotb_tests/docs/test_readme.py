@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from hdl.config import PRESETS
 from lpu.commands.bench import bench
 from lpu.main import main
 
-PAGE = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "README.md").read_text()
 
 
 def commands(group: click.Group) -> set[str]:
@@ -27,6 +29,15 @@ def test_the_preset_table_states_the_config(name: str) -> None:
     assert (int(lanes), int(macs.replace(",", "")), int(hemispheres)) == (config.lanes, config.macs, config.hemispheres)
     size, unit = sram.split()
     assert float(size) == pytest.approx(config.sram_bytes / {"KiB": 1 << 10, "MiB": 1 << 20}[unit], rel=0.01)
+
+
+@pytest.mark.parametrize(("row", "figure"), [("cycles a token", "cycles"), ("program bytes", "program_bytes")])
+def test_the_story_shows_the_figures_of_the_baseline(row: str, figure: str) -> None:
+    """The baseline is what CI compares with the compiler's."""
+    baseline = json.loads((ROOT / "bench" / "baseline.json").read_text())
+    (shown,) = re.findall(rf"^│ {row} +│(.*)│$", PAGE, re.MULTILINE)
+    numbers = [int(number.replace(",", "")) for number in shown.split("│")]
+    assert numbers == [baseline[f"small/llama {size}/{figure}"] for size in (32, 64, 128)]
 
 
 def test_every_command_is_listed_and_no_other() -> None:
