@@ -60,7 +60,7 @@ synth: $(READY) ## area of the core (PRESET=small)
 fpga: $(READY) ## the core on boards: resources, Fmax, rate (UPDATE=--update to rewrite bench/fpga.json)
 	@$(LPU) bench fpga $(UPDATE)
 
-fpga-all: $(READY) ## the same with the boards that take half an hour each (nightly)
+fpga-all: $(READY) ## the same with the boards that take up to an hour and a half (nightly)
 	@$(LPU) bench fpga --all $(UPDATE)
 
 docs: $(READY) ## regenerate docs/isa.md from hdl/isa
