@@ -2,7 +2,7 @@
 
     rate = clock / cycles of a token or image
 
-A row is a build; its figures are kept in ``bench/fpga.json``, because a large one takes half an hour to make.
+A row is a build; its figures are kept in ``bench/fpga.json``, because a large one takes up to an hour and a half.
 """
 
 from __future__ import annotations

@@ -36,8 +36,19 @@ def test_a_column_for_each_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
     assert ["LUT", "4,197", "-"] in cells and ["SPRAM", "-", "-"] not in cells
     assert ["clock, MHz", "21.0", "50.0"] in cells and ["built", "clock met", "refused"] in cells
-    assert ["per second", "47,727 images", "-"] in cells and ["cycles", "440", "3,261"] in cells
+    assert ["images/s", "47,727", "-"] in cells and ["cycles", "440", "3,261"] in cells
     assert "ulx3s_85f/small: needs BRAM 288 of 208" in result.stdout
+
+
+def test_all_rows_that_are_kept_fit_a_narrow_terminal() -> None:
+    rows = bench.fpga.load_baseline()
+    result = CliRunner().invoke(main, ["bench", "fpga", "--stored"], env={"COLUMNS": "80"})
+    lines = result.stdout.splitlines()
+    boards, presets = ([cell.strip() for cell in line.split("┃")[2:-1]] for line in lines[2:4])
+    assert [f"{place}/{core}" for place, core in zip(boards, presets, strict=True)] == list(rows)
+    assert all(len(line) <= 80 for line in lines if line[0] in "┏┃┡│└")
+    tokens = next(line for line in lines if line.startswith("│tokens/s"))
+    assert f"{rows['ulx3s_85f/ulx3s_narrow']['rate']:,}" in tokens
 
 
 def test_a_refused_build_is_a_row_without_paths(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,14 +16,17 @@ from lpu.progress import phases
 from sim.files import write_atomically
 
 COLUMNS = ("lut", "ff", "dsp", "bram", "spram")
+COLUMN_WIDTH = 9
+"""Of ``clock met`` and a board's name: all rows that are kept fit 80 columns."""
 
 
 def table(rows: Mapping[str, Figures]) -> Table:
     """A column per build, red where it misses its clock or was refused."""
-    shown = Table(title="the core on boards", title_justify="left")
-    shown.add_column("board/preset")
+    shown = Table(title="the core on boards", title_justify="left", padding=0)
+    shown.add_column("board\npreset")
     for name, row in rows.items():
-        shown.add_column(name, justify="right", style="" if row.get("met") else "red")
+        parts, style = name.split("/"), "" if row.get("met") else "red"
+        shown.add_column("\n".join(parts), justify="right", style=style, width=max(COLUMN_WIDTH, *map(len, parts)))
     cells = [_cells(row) for row in rows.values()]
     for label in dict.fromkeys(label for column in cells for label in column):
         shown.add_row(label, *(column.get(label, "-") for column in cells))
@@ -40,7 +43,7 @@ def _cells(row: Figures) -> dict[str, str]:
     cells |= {"Fmax, best": f"{row['fmax_mhz_best']:.2f}", "built": "clock met" if row["met"] else "too slow"}
     cells |= counted
     if "rate" in row:
-        cells["per second"] = f"{row['rate']:,} {row['unit']}s"
+        cells[f"{row['unit']}s/s"] = f"{row['rate']:,}"
     if "lut_per_mac" in row:
         cells["LUT per MAC"] = f"{row['lut_per_mac']}"
     return cells
@@ -48,7 +51,7 @@ def _cells(row: Figures) -> dict[str, str]:
 
 @click.command()
 @click.option("--row", "names", multiple=True, type=click.Choice([*CASES, MATRIX]), help="Only this row (repeatable).")
-@click.option("--all", "nightly", is_flag=True, help="Also rows that take half an hour.")
+@click.option("--all", "nightly", is_flag=True, help="Also rows that take up to an hour and a half.")
 @click.option("--matrix", is_flag=True, help="Only the matrix array alone.")
 @click.option("--stored", is_flag=True, help="Build nothing: show the figures of the baseline.")
 @click.option("--update", is_flag=True, help="Write the rows into the baseline.")
