@@ -46,7 +46,7 @@ def test_all_rows_that_are_kept_fit_a_narrow_terminal() -> None:
     lines = result.stdout.splitlines()
     boards, presets = ([cell.strip() for cell in line.split("┃")[2:-1]] for line in lines[2:4])
     assert [f"{place}/{core}" for place, core in zip(boards, presets, strict=True)] == list(rows)
-    assert all(len(line) <= 80 for line in lines if line[0] in "┏┃┡│└")
+    assert all(len(line) <= 80 for line in lines if line.startswith(tuple("┏┃┡│└")))
     tokens = next(line for line in lines if line.startswith("│tokens/s"))
     assert f"{rows['ulx3s_85f/ulx3s_narrow']['rate']:,}" in tokens
 
